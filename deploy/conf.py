@@ -1,0 +1,297 @@
+"""The one place that reads the `DEPLOY` setting and the environment, as a typed, validated object.
+
+Every key has its default here; every mistake is a finding with an id. Nothing else in `deploy` reads
+`settings.DEPLOY` or `os.environ`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.conf import settings
+
+from deploy.reporting.findings import Finding, FindingType, Refusal
+from deploy.reporting.redaction import register_secret
+
+UNKNOWN_KEY = FindingType(
+    "deploy.C001",
+    "error",
+    "DEPLOY has no key {key!r}.{nearest}",
+    "Remove it or correct it; the keys are: {known}.",
+)
+WRONG_TYPE = FindingType(
+    "deploy.C002",
+    "error",
+    "DEPLOY[{key!r}] is a {actual}, not {expected}.",
+    "Set DEPLOY[{key!r}] to {expected}.",
+)
+WRONG_VALUE = FindingType(
+    "deploy.C003", "error", "DEPLOY[{key!r}] is {value!r}: {reason}.", "Set DEPLOY[{key!r}] to {example}."
+)
+NOT_A_DICT = FindingType(
+    "deploy.C004",
+    "error",
+    "The DEPLOY setting is a {actual}, not a dict.",
+    "Write DEPLOY = {{...}} or leave it out.",
+)
+UNKNOWN_DATABASE = FindingType(
+    "deploy.C005",
+    "error",
+    "DEPLOY['DATABASE'] is {alias!r}, which DATABASES does not have.",
+    "Use one of: {known}.",
+)
+RELEASE_INVALID = FindingType(
+    "deploy.C006",
+    "error",
+    "The release name {release!r} is not usable: {reason}.",
+    "Use a commit hash or a tag: RELEASE=$(git rev-parse HEAD)",
+)
+
+# Release, project and environment become parts of object names, so they are held to what every bucket,
+# label, header and shell takes unquoted.
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+
+
+@dataclass(frozen=True, slots=True)
+class DeployConf:
+    """The effective configuration. Durations are seconds, sizes bytes.
+
+    Attributes:
+        project, environment: who owns what lies in the bucket; records of other pairs are never touched.
+        bucket: ledger, lock and backups: `gs://NAME[/PREFIX]` or `file:///PATH`.
+        static_bucket: hashed static files, publicly readable or served by the application.
+        database: alias in DATABASES that a release migrates and backs up.
+        release: name of the release this process is or deploys (`RELEASE`), or None to derive it.
+        image: digest of the container image (`IMAGE_DIGEST`), or empty.
+        owner: who runs this, for the lock and the ledger, without secrets: user@host:pid or the CI run.
+        switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
+        base_dir: folder of the project's manage.py; relative defaults live in `base_dir/.deploy`.
+    """
+
+    project: str
+    environment: str
+    bucket: str
+    static_bucket: str
+    database: str
+    release: str | None
+    image: str
+    owner: str
+    base_dir: Path
+    pg_bin: str
+    switch: tuple[str, ...]
+    lock_ttl_seconds: float
+    check_timeout_seconds: float
+    statement_lock_timeout_seconds: float
+    apply_timeout_seconds: float
+    wait_timeout_seconds: float
+    backup_compression_level: int
+    backup_keep: int
+    upload_threads: int
+    scratch_prefix: str
+    smoke_account: str
+    smoke_password: str
+    smoke_timeout_seconds: float
+    smoke_login_path: str
+    smoke_api_path: str
+    smoke_api_login_path: str
+    github_actions: bool
+    github_step_summary: str
+
+
+T = TypeVar("T")
+
+
+class _Reader:
+    """Takes values out of the raw dict, collecting a finding for each mistake."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+        self.known: list[str] = []
+        self.findings: list[Finding] = []
+
+    def take(
+        self,
+        key: str,
+        default: T,
+        expected: str,
+        accepts: Callable[[Any], bool],
+        check: Callable[[Any], str | None] = lambda _: None,
+        example: str = "",
+    ) -> T:
+        self.known.append(key)
+        if key not in self.raw or self.raw[key] is None:
+            return default
+        value = self.raw[key]
+        if not accepts(value):
+            self.findings.append(WRONG_TYPE(key=key, actual=type(value).__name__, expected=expected))
+            return default
+        if reason := check(value):
+            self.findings.append(
+                WRONG_VALUE(key=key, value=value, reason=reason, example=example or expected)
+            )
+            return default
+        return value  # type: ignore[no-any-return]  # `accepts` has checked it
+
+    def text(
+        self, key: str, default: str, check: Callable[[str], str | None] = lambda _: None, example: str = ""
+    ) -> str:
+        return self.take(key, default, "a string", lambda v: isinstance(v, str), check, example)
+
+    def number(self, key: str, default: float, *, least: float, most: float) -> float:
+        return float(
+            self.take(
+                key,
+                default,
+                "a number",
+                lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+                lambda v: None if least <= v <= most else f"it must be from {least:g} to {most:g}",
+                f"{default:g}",
+            )
+        )
+
+    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
+        return self.take(
+            key,
+            default,
+            "a whole number",
+            lambda v: isinstance(v, int) and not isinstance(v, bool),
+            lambda v: None if least <= v <= most else f"it must be from {least} to {most}",
+            str(default),
+        )
+
+    def unknown(self) -> None:
+        for key in self.raw:
+            if key not in self.known:
+                near = difflib.get_close_matches(str(key).upper(), self.known, n=1, cutoff=0.6)
+                self.findings.append(
+                    UNKNOWN_KEY(
+                        key=key,
+                        nearest=f" Did you mean {near[0]!r}?" if near else "",
+                        known=", ".join(sorted(self.known)),
+                    )
+                )
+
+
+def _is_name(value: str) -> str | None:
+    return None if NAME.match(value) else "only letters, digits, '.', '_' and '-' are allowed, 100 at most"
+
+
+def _is_bucket(value: str) -> str | None:
+    if re.match(r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$", value):
+        return None if ".." not in value else "'..' is not allowed"
+    if value.startswith("file:///") and ".." not in Path(value.removeprefix("file://")).parts:
+        return None
+    return "it is neither gs://BUCKET[/PREFIX] nor file:///ABSOLUTE/PATH"
+
+
+def _is_path(value: str) -> str | None:
+    return None if value.startswith("/") and not value.startswith("//") else "it must start with one '/'"
+
+
+def _base_dir() -> Path:
+    base = getattr(settings, "BASE_DIR", None)
+    return Path(base).resolve() if base else Path.cwd()
+
+
+def _owner() -> str:
+    run, actor = os.environ.get("GITHUB_RUN_ID"), os.environ.get("GITHUB_ACTOR")
+    who = f"{actor or 'github'}/run-{run}" if run else os.environ.get("USER") or f"uid-{os.getuid()}"
+    return f"{who}@{socket.gethostname()}:{os.getpid()}"
+
+
+def read() -> tuple[DeployConf, list[Finding]]:
+    """The effective configuration and a finding for every mistake in it (defaults stand in for mistakes)."""
+    raw = getattr(settings, "DEPLOY", None) or {}
+    not_a_dict = None
+    if not isinstance(raw, Mapping):
+        not_a_dict = NOT_A_DICT(actual=type(raw).__name__)
+        raw = {}
+    take = _Reader(raw)
+    base_dir = _base_dir()
+    local = f"file://{base_dir / '.deploy'}"
+    aliases = dict(getattr(settings, "DATABASES", {}) or {})
+    release = take.text("RELEASE", os.environ.get("RELEASE", "")) or None
+    conf = DeployConf(
+        project=take.text("PROJECT", str(settings.ROOT_URLCONF).partition(".")[0], _is_name, "'optifit'"),
+        environment=take.text(
+            "ENVIRONMENT", "local" if settings.DEBUG else "production", _is_name, "'production'"
+        ),
+        bucket=take.text("BUCKET", f"{local}/bucket", _is_bucket, "'gs://my-bucket/optifit'").rstrip("/"),
+        static_bucket=take.text(
+            "STATIC_BUCKET", f"{local}/static", _is_bucket, "'gs://my-static-bucket'"
+        ).rstrip("/"),
+        database=take.text("DATABASE", "default"),
+        release=release,
+        image=take.text("IMAGE", os.environ.get("IMAGE_DIGEST", "")),
+        owner=take.text("OWNER", _owner()),
+        base_dir=base_dir,
+        pg_bin=take.text("PG_BIN", ""),
+        switch=tuple(
+            take.take(
+                "SWITCH",
+                (),
+                "a list of strings (an argv, no shell line)",
+                lambda v: isinstance(v, list | tuple) and all(isinstance(part, str) for part in v),
+            )
+        ),
+        lock_ttl_seconds=take.number("LOCK_TTL_SECONDS", 60, least=1, most=3600),
+        check_timeout_seconds=take.number("CHECK_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        statement_lock_timeout_seconds=take.number("STATEMENT_LOCK_TIMEOUT_SECONDS", 2, least=0.05, most=60),
+        apply_timeout_seconds=take.number("APPLY_TIMEOUT_SECONDS", 600, least=1, most=86400),
+        wait_timeout_seconds=take.number("WAIT_TIMEOUT_SECONDS", 120, least=0, most=3600),
+        backup_compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
+        backup_keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
+        upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),
+        scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", _is_name, "'deploy_scratch'"),
+        smoke_account=take.text("SMOKE_ACCOUNT", os.environ.get("SMOKE_ACCOUNT", "")),
+        smoke_password=take.text("SMOKE_PASSWORD", os.environ.get("SMOKE_PASSWORD", "")),
+        smoke_timeout_seconds=take.number("SMOKE_TIMEOUT_SECONDS", 60, least=1, most=600),
+        smoke_login_path=take.text("SMOKE_LOGIN_PATH", "/admin/login/", _is_path, "'/admin/login/'"),
+        smoke_api_path=take.text("SMOKE_API_PATH", ""),
+        smoke_api_login_path=take.text("SMOKE_API_LOGIN_PATH", ""),
+        github_actions=os.environ.get("GITHUB_ACTIONS") == "true",
+        github_step_summary=os.environ.get("GITHUB_STEP_SUMMARY", ""),
+    )
+    take.unknown()
+    findings = [*([not_a_dict] if not_a_dict else []), *take.findings]
+    if conf.database not in aliases:
+        findings.append(UNKNOWN_DATABASE(alias=conf.database, known=", ".join(aliases) or "(none)"))
+    if release and (reason := _is_name(release)):
+        findings.append(RELEASE_INVALID(release=release, reason=reason))
+    _register_secrets(conf, aliases)
+    return conf, findings
+
+
+def load() -> DeployConf:
+    """The effective configuration.
+
+    Raises:
+        Refusal: exit code 2, with a finding for every mistake in DEPLOY.
+    """
+    conf, findings = read()
+    if findings:
+        raise Refusal(*findings)
+    return conf
+
+
+def keys() -> list[str]:
+    """The names of the configuration's fields, for the reference."""
+    return [field.name for field in fields(DeployConf)]
+
+
+def _register_secrets(conf: DeployConf, databases: Mapping[str, Any]) -> None:
+    register_secret(getattr(settings, "SECRET_KEY", ""))
+    for fallback in getattr(settings, "SECRET_KEY_FALLBACKS", ()):
+        register_secret(fallback)
+    for database in databases.values():
+        register_secret(database.get("PASSWORD", ""))
+    register_secret(conf.smoke_password)
+    register_secret(getattr(settings, "EMAIL_HOST_PASSWORD", ""))
+    register_secret(getattr(settings, "SENTRY_DSN", ""))

@@ -1,0 +1,110 @@
+"""PostgreSQL's client programs: which one to run, and how to tell it where the database is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.reporting.findings import FindingType, Refusal
+
+from . import embedded
+
+TOOL_MISSING = FindingType(
+    "deploy.D001",
+    "error",
+    "The client program {tool} of PostgreSQL {needed} or newer was not found{seen}.",
+    "apt-get install postgresql-client-{needed}, or pip install 'deploy[embedded]', or set DEPLOY['PG_BIN'].",
+)
+UNSUPPORTED_ENGINE = FindingType(
+    "deploy.D002",
+    "error",
+    "The database engine {engine} is not supported.",
+    "Use django.db.backends.postgresql (14 or newer) or django.db.backends.sqlite3.",
+)
+
+OLDEST_SUPPORTED = 14
+NEWEST_KNOWN = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A client program and its major version."""
+
+    path: Path
+    major: int
+
+
+def find_tool(name: str, *, server_major: int, pg_bin: str = "") -> Tool:
+    """The `name` (pg_dump, pg_restore, psql) to use with a server: never older than it.
+
+    pg_dump refuses servers newer than itself (https://www.postgresql.org/docs/current/app-pgdump.html,
+    Notes). Looked for in DEPLOY['PG_BIN'], PATH, Debian's version folders and the embedded wheel; the
+    oldest that is new enough is taken, so that the archive's format is one the server's own tools read.
+
+    Raises:
+        Refusal: deploy.D001.
+    """
+    folders: list[Path] = [Path(pg_bin)] if pg_bin else []
+    if not folders:
+        if found := shutil.which(name):
+            folders.append(Path(found).parent)
+        folders += [
+            Path(f"/usr/lib/postgresql/{major}/bin")
+            for major in range(NEWEST_KNOWN + 2, OLDEST_SUPPORTED - 1, -1)
+        ]
+        if wheel := embedded.bin_dir():
+            folders.append(wheel)
+    tools = [tool for folder in folders if (tool := _probe(folder / name))]
+    usable = sorted((tool for tool in tools if tool.major >= server_major), key=lambda tool: tool.major)
+    if not usable:
+        seen = f" (found {', '.join(str(tool.major) for tool in tools)})" if tools else ""
+        raise Refusal(TOOL_MISSING(tool=name, needed=server_major, seen=seen))
+    return usable[0]
+
+
+def _probe(path: Path) -> Tool | None:
+    if not os.access(path, os.X_OK):
+        return None
+    try:
+        done = subprocess.run(
+            [str(path), "--version"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r"(\d+)(?:\.|devel|beta|rc|$|\s)", done.stdout)
+    return Tool(path, int(match.group(1))) if match else None
+
+
+def libpq_environment(database: dict[str, Any], *, name: str | None = None) -> dict[str, str]:
+    """The environment for a client program: PATH and libpq's variables, so no password is in any argv.
+
+    `database` is an entry of `connections.settings`; `name` replaces its database name.
+    """
+    options = dict(database.get("OPTIONS") or {})
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C.UTF-8",
+        "PGAPPNAME": "deploy",
+        "PGDATABASE": str(name or database["NAME"]),
+    }
+    for variable, value in (
+        ("PGHOST", database.get("HOST")),
+        ("PGPORT", database.get("PORT")),
+        ("PGUSER", database.get("USER")),
+        ("PGPASSWORD", database.get("PASSWORD")),
+        ("PGSSLMODE", options.get("sslmode")),
+        ("PGSSLROOTCERT", options.get("sslrootcert")),
+        ("PGSSLCERT", options.get("sslcert")),
+        ("PGSSLKEY", options.get("sslkey")),
+        ("PGSERVICE", options.get("service")),
+        ("PGPASSFILE", options.get("passfile")),
+        ("PGCONNECT_TIMEOUT", options.get("connect_timeout")),
+    ):
+        if value not in (None, ""):
+            environment[variable] = str(value)
+    return environment
