@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +72,9 @@ class DeployConf:
         image: digest of the container image (`IMAGE_DIGEST`), or empty.
         owner: who runs this, for the lock and the ledger, without secrets: user@host:pid or the CI run.
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
+        static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
+        openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
+        min_free_bytes: preflight refuses to start with less free disk.
         base_dir: folder of the project's manage.py; relative defaults live in `base_dir/.deploy`.
     """
 
@@ -103,6 +106,10 @@ class DeployConf:
     smoke_api_login_path: str
     github_actions: bool
     github_step_summary: str
+    static_unhashed: tuple[str, ...]
+    openapi_path: str
+    openapi_callable: str
+    min_free_bytes: int
 
 
 T = TypeVar("T")
@@ -195,6 +202,17 @@ def _is_path(value: str) -> str | None:
     return None if value.startswith("/") and not value.startswith("//") else "it must start with one '/'"
 
 
+def _are_relative(values: Sequence[str]) -> str | None:
+    wrong = [value for value in values if not value or value.startswith("/") or ".." in value.split("/")]
+    return f"{wrong[0]!r} is not a path below STATIC_URL" if wrong else None
+
+
+def _is_openapi(value: Mapping[str, Any]) -> str | None:
+    if set(value) != {"path", "callable"} or not all(isinstance(part, str) and part for part in value.values()):
+        return "it needs exactly the keys 'path' and 'callable', both strings"
+    return None if "." in value["callable"] else "'callable' is not a dotted path"
+
+
 def _base_dir() -> Path:
     base = getattr(settings, "BASE_DIR", None)
     return Path(base).resolve() if base else Path.cwd()
@@ -218,6 +236,14 @@ def read() -> tuple[DeployConf, list[Finding]]:
     local = f"file://{base_dir / '.deploy'}"
     aliases = dict(getattr(settings, "DATABASES", {}) or {})
     release = take.text("RELEASE", os.environ.get("RELEASE", "")) or None
+    openapi: Mapping[str, str] = take.take(
+        "OPENAPI",
+        {},
+        "a dict of 'path' and 'callable'",
+        lambda v: isinstance(v, Mapping),
+        _is_openapi,
+        "{'path': 'docs/openapi.json', 'callable': 'project.api.openapi_schema'}",
+    )
     conf = DeployConf(
         project=take.text("PROJECT", str(settings.ROOT_URLCONF).partition(".")[0], _is_name, "'optifit'"),
         environment=take.text(
@@ -258,6 +284,19 @@ def read() -> tuple[DeployConf, list[Finding]]:
         smoke_api_login_path=take.text("SMOKE_API_LOGIN_PATH", ""),
         github_actions=os.environ.get("GITHUB_ACTIONS") == "true",
         github_step_summary=os.environ.get("GITHUB_STEP_SUMMARY", ""),
+        static_unhashed=tuple(
+            take.take(
+                "STATIC_UNHASHED",
+                (),
+                "a list of paths below STATIC_URL",
+                lambda v: isinstance(v, list | tuple) and all(isinstance(part, str) for part in v),
+                _are_relative,
+                "['robots.txt', 'favicon.ico']",
+            )
+        ),
+        openapi_path=openapi.get("path", ""),
+        openapi_callable=openapi.get("callable", ""),
+        min_free_bytes=take.integer("MIN_FREE_BYTES", 256 * 1024**2, least=0, most=2**63),
     )
     take.unknown()
     findings = [*([not_a_dict] if not_a_dict else []), *take.findings]
