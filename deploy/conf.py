@@ -208,7 +208,8 @@ def _are_relative(values: Sequence[str]) -> str | None:
 
 
 def _is_openapi(value: Mapping[str, Any]) -> str | None:
-    if set(value) != {"path", "callable"} or not all(isinstance(part, str) and part for part in value.values()):
+    strings = all(isinstance(part, str) and part for part in value.values())
+    if set(value) != {"path", "callable"} or not strings:
         return "it needs exactly the keys 'path' and 'callable', both strings"
     return None if "." in value["callable"] else "'callable' is not a dotted path"
 
