@@ -8,6 +8,11 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from optifit.environment import VARIABLES
+
+# A variable of the machine's own must not decide what the tests see.
+for _name in VARIABLES:
+    os.environ.pop(_name, None)
 os.environ["DJANGO_DEBUG"] = "1"
 os.environ["RELEASE"] = "test-release"
 
@@ -16,7 +21,15 @@ if "TEST_DATABASE_URL" in os.environ:
 else:
     from deploy.databases import embedded
 
-    _data = Path(os.environ.get("TEST_POSTGRES_DIR", Path(__file__).parent.parent / ".deploy" / "test-postgres"))
-    os.environ["DATABASE_URL"] = f"postgresql://postgres@/optifit?host={quote(str(embedded.start(_data)), safe='')}"
+    _data = Path(
+        os.environ.get("TEST_POSTGRES_DIR", Path(__file__).parent.parent / ".deploy" / "test-postgres")
+    )
+    os.environ["DATABASE_URL"] = (
+        f"postgresql://postgres@/optifit?host={quote(str(embedded.start(_data)), safe='')}"
+    )
 
-from optifit.settings import *  # noqa: E402, F403
+from optifit.settings import *  # noqa: E402, F403 – the environment has to be set first
+
+# Tests that render pages must not need a collectstatic before them.
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405 – of the star import
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,303 @@
+"""Reads OptiFit's settings out of environment variables: typed, and every mistake named at once.
+
+A mistake says which variable it is about, what it got (never the value of a secret) and what it wants.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from .database_url import DatabaseUrlError, parse_database_url
+
+# Every variable that optifit/settings.py reads; a test keeps the two equal.
+VARIABLES = (
+    "DJANGO_DEBUG",
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "ALLOWED_HOSTS",
+    "CSRF_TRUSTED_ORIGINS",
+    "TRUSTED_PROXIES",
+    "SECURE_SSL_REDIRECT",
+    "SECURE_HSTS_SECONDS",
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS",
+    "SECURE_HSTS_PRELOAD",
+    "DATABASE_URL",
+    "DATABASE_CONN_MAX_AGE_SECONDS",
+    "GS_MEDIA_BUCKET",
+    "GS_IAM_SIGN_BLOB",
+    "MEDIA_ROOT",
+    "STATIC_URL",
+    "STATIC_ROOT",
+    "STATIC_BUCKET",
+    "DEPLOY_BUCKET",
+    "ENVIRONMENT",
+    "RELEASE",
+    "SENTRY_DSN",
+    "SENTRY_ENVIRONMENT",
+    "LOG_LEVEL",
+    "API_TOKEN_LIFETIME_SECONDS",
+    "IMAGE_MAX_BYTES",
+    "SIGNED_URL_SECONDS",
+)
+
+NEW_KEY_COMMAND = "export SECRET_KEY=\"$(python -c 'import secrets; print(secrets.token_urlsafe(50))')\""
+
+_RELEASE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+_GCS_BUCKET = re.compile(r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One wrong or missing variable: a stable id, the fact, and what to set."""
+
+    id: str
+    variable: str
+    message: str
+    hint: str
+
+
+class EnvironmentMistakes(ImproperlyConfigured):
+    """The environment cannot be used; `mistakes` has every reason, the text has one per paragraph."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__(
+            "\n".join(
+                f"{mistake.id} {mistake.message}\n    hint: {mistake.hint}" for mistake in self.mistakes
+            )
+        )
+
+
+class Environment:
+    """Takes typed values out of a mapping of variables and collects a mistake for each unusable one.
+
+    An empty variable counts as not set. After a mistake the default stands in, so that reading goes on
+    and `finish` can name all of them.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.read: set[str] = set()
+        self.mistakes: list[Mistake] = []
+
+    def finish(self) -> None:
+        """Raises EnvironmentMistakes if any variable was missing or wrong."""
+        if self.mistakes:
+            raise EnvironmentMistakes(self.mistakes)
+
+    def missing(self, name: str, why: str, hint: str) -> None:
+        """Record that `name` has to be set."""
+        self.mistakes.append(Mistake("optifit.E001", name, f"{name} is not set: {why}.", hint))
+
+    def wrong(self, name: str, got: str | None, wants: str, hint: str) -> None:
+        """Record that `name` is unusable; `got` is None where the value is a secret."""
+        fact = "has a value that cannot be used" if got is None else f"is {got!r}"
+        self.mistakes.append(Mistake("optifit.E002", name, f"{name} {fact}: it must be {wants}.", hint))
+
+    def text(
+        self,
+        name: str,
+        default: str = "",
+        *,
+        wants: str = "",
+        accepts: Callable[[str], bool] = lambda _: True,
+        example: str = "",
+        secret: bool = False,
+    ) -> str:
+        """The variable as it is, without blanks around it."""
+        self.read.add(name)
+        value = self._variables.get(name, "").strip()
+        if not value:
+            return default
+        if not accepts(value):
+            self.wrong(name, None if secret else value, wants, f"export {name}={example}")
+            return default
+        return value
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """1/0, true/false, yes/no, on/off. Anything else is a mistake: "flase" must not mean no."""
+        words = {"1": True, "true": True, "yes": True, "on": True}
+        words |= {"0": False, "false": False, "no": False, "off": False}
+        value = self.text(
+            name, wants="1 or 0", accepts=lambda text: text.lower() in words, example="1" if default else "0"
+        )
+        return words[value.lower()] if value else default
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number from `least` to `most`."""
+        value = self.text(
+            name,
+            wants=f"a whole number from {least} to {most}",
+            accepts=lambda text: (
+                bool(re.fullmatch(r"\d{1,12}", text, re.ASCII)) and least <= int(text) <= most
+            ),
+            example=str(default),
+        )
+        return int(value) if value else default
+
+    def choice(self, name: str, default: str, *, among: Iterable[str]) -> str:
+        """One of a few words, in any case; returned as listed."""
+        words = {word.lower(): word for word in among}
+        value = self.text(
+            name,
+            wants=f"one of {', '.join(words.values())}",
+            accepts=lambda text: text.lower() in words,
+            example=default,
+        )
+        return words[value.lower()] if value else default
+
+    def names(
+        self, name: str, *, wants: str, accepts: Callable[[str], bool], example: str, secret: bool = False
+    ) -> list[str]:
+        """A list separated by commas; blanks and empty parts are dropped."""
+        parts = [part.strip() for part in self.text(name).split(",") if part.strip()]
+        wrong = [part for part in parts if not accepts(part)]
+        for part in wrong:
+            self.wrong(name, None if secret else part, wants, f"export {name}={example}")
+        return [part for part in parts if part not in wrong]
+
+    def folder(self, name: str, default: Path) -> Path:
+        """An absolute path."""
+        value = self.text(
+            name,
+            wants="an absolute path",
+            accepts=lambda text: Path(text).is_absolute(),
+            example=str(default),
+        )
+        return Path(value) if value else default
+
+    def secret_key(self, *, development: str | None) -> str:
+        """Django's signing key. `development` stands in when it is not None and nothing is set."""
+        value = self.text("SECRET_KEY", secret=True)
+        if not value:
+            if development is None:
+                self.missing("SECRET_KEY", "sessions and signed values would not be safe", NEW_KEY_COMMAND)
+            return development or ""
+        if development is None and not is_strong(value):
+            self.wrong(
+                "SECRET_KEY",
+                None,
+                "at least 50 random characters, not one made by startproject",
+                NEW_KEY_COMMAND,
+            )
+        return value
+
+    def hosts(self, name: str) -> list[str]:
+        """Host names for ALLOWED_HOSTS: no scheme, port or path; a leading dot takes subdomains."""
+        return self.names(
+            name,
+            wants="host names separated by commas, without scheme, port or path",
+            accepts=lambda part: (
+                part == "*"
+                or bool(re.fullmatch(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", part))
+            ),
+            example="optifit.example,www.optifit.example",
+        )
+
+    def origins(self, name: str) -> list[str]:
+        """Origins for CSRF_TRUSTED_ORIGINS: scheme and host."""
+        return self.names(
+            name,
+            wants="origins separated by commas, each with its scheme",
+            accepts=lambda part: bool(re.fullmatch(r"https?://[A-Za-z0-9.*\[\]:-]+", part)),
+            example="https://optifit.example",
+        )
+
+    def database(self, name: str, base_dir: Path, *, required: bool) -> dict[str, Any] | None:
+        """An entry for DATABASES, or None where nothing (usable) is set."""
+        value = self.text(name)
+        if not value:
+            if required:
+                self.missing(
+                    name,
+                    "production never falls back to an embedded database",
+                    f"export {name}=postgresql://USER:PASSWORD@HOST:5432/NAME",
+                )
+            return None
+        try:
+            return parse_database_url(value, base_dir)
+        except DatabaseUrlError as error:
+            self.wrong(name, None, str(error), f"export {name}=postgresql://USER:PASSWORD@HOST:5432/NAME")
+            return None
+
+    def gcs_bucket(self, name: str) -> str:
+        """The bare name of a Google Cloud Storage bucket."""
+        return self.text(
+            name,
+            wants="the name of a bucket, without gs:// and path",
+            accepts=lambda text: bool(_GCS_BUCKET.match(text)),
+            example="optifit-media",
+        )
+
+    def bucket(self, name: str) -> str:
+        """`gs://BUCKET[/PREFIX]` or `file:///PATH`, as DEPLOY takes it; a bare bucket name gets its gs://."""
+        value = self.text(
+            name,
+            wants="gs://BUCKET[/PREFIX] or file:///ABSOLUTE/PATH",
+            accepts=lambda text: (
+                bool(_GCS_BUCKET.match(text))
+                or text.startswith("file:///")
+                or bool(re.match(r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$", text))
+            ),
+            example="gs://optifit-deploy",
+        )
+        return f"gs://{value}" if _GCS_BUCKET.match(value) else value
+
+    def release(self, name: str) -> str:
+        """A commit hash or tag: what `deploy` takes as the name of a release."""
+        return self.text(
+            name,
+            wants="a commit hash or tag of letters, digits, '.', '_' and '-', 100 at most",
+            accepts=lambda text: bool(_RELEASE.match(text)),
+            example='"$(git rev-parse HEAD)"',
+        )
+
+    def static_url(self, name: str) -> str:
+        """A path or an https address under which the static files are; always ends in a slash."""
+        value = self.text(
+            name,
+            "/static/",
+            wants="a path like /static/ or an address like https://cdn.example/static/",
+            accepts=lambda text: (
+                bool(re.fullmatch(r"(https?://[A-Za-z0-9.:-]+)?/([\w.~/-]*)", text))
+                and not text.startswith("//")
+            ),
+            example="https://storage.googleapis.com/optifit-static/",
+        )
+        return value if value.endswith("/") else f"{value}/"
+
+    def sentry_dsn(self, name: str) -> str:
+        """Sentry's address of a project; it carries a key, so it is treated as a secret."""
+        return self.text(
+            name,
+            wants="an address like https://KEY@HOST/PROJECT",
+            accepts=_is_dsn,
+            example="https://KEY@o1.ingest.sentry.io/1",
+            secret=True,
+        )
+
+
+def is_strong(key: str) -> bool:
+    """What Django's security.W009 asks of a SECRET_KEY: 50 characters, 5 different, not startproject's."""
+    return len(key) >= 50 and len(set(key)) >= 5 and not key.startswith("django-insecure-")
+
+
+def _is_dsn(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises ValueError when it isn't a number
+    except ValueError:
+        return False
+    return bool(
+        parts.scheme in ("http", "https")
+        and parts.username
+        and parts.hostname
+        and re.search(r"/\d+$", parts.path)
+    )
