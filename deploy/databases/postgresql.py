@@ -1,0 +1,212 @@
+"""Whole databases of a PostgreSQL server: connect to, create, rename, drop, and lock one by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from deploy.reporting.findings import FindingType, Refusal
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+UNREACHABLE = FindingType(
+    "deploy.D004",
+    "error",
+    "The database {name!r} of alias {alias!r} cannot be reached: {reason}.",
+    "Check DATABASES[{alias!r}] and that the server runs: python manage.py dbshell --database {alias}",
+)
+SERVER_TOO_OLD = FindingType(
+    "deploy.D005",
+    "error",
+    "The server runs PostgreSQL {major}; the oldest supported is {oldest}.",
+    "Upgrade the server: https://www.postgresql.org/support/versioning/",
+)
+NO_CREATEDB = FindingType(
+    "deploy.D006",
+    "error",
+    "The role {role!r} may not create databases, so a backup cannot be restored beside the live one.",
+    "As a superuser: ALTER ROLE {role} CREATEDB;",
+)
+NOT_CREATED = FindingType(
+    "deploy.D007",
+    "error",
+    "The database {name!r} could not be created: {reason}.",
+    "Check the server's locales (SELECT collname FROM pg_collation) and its free disk, then run it again.",
+)
+IN_USE = FindingType(
+    "deploy.D008",
+    "error",
+    "The database {name!r} is still in use by {users}, whose connections could not be ended.",
+    "Stop those clients, or as a superuser: SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = '{name}';",
+)
+BUSY = FindingType(
+    "deploy.D009",
+    "error",
+    "Another process is already {doing} the database {name!r}.",
+    "Wait until it has ended, then run it again.",
+)
+
+MAX_NAME_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL cuts longer names silently
+_MAINTENANCE = "postgres"
+
+_LOCALE = """
+SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
+       to_jsonb(d)->>'datlocprovider' AS provider,
+       coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') AS locale
+FROM pg_database d WHERE datname = current_database()
+"""
+
+
+def database_name(alias: str) -> str:
+    """The name of the alias's database, as configured or, with a libpq service, as the server says."""
+    name = connections[alias].settings_dict.get("NAME")
+    if name:
+        return str(name)
+    with connect(alias) as connection:
+        return connection.info.dbname
+
+
+def connect(alias: str, name: str | None = None, *, autocommit: bool = True) -> Connection[Any]:
+    """A connection of its own (no pool, no Django cursor) with the alias's settings; close it.
+
+    Args:
+        alias: of DATABASES.
+        name: another database on the same server.
+        autocommit: False begins a transaction with the first statement.
+
+    Raises:
+        Refusal: deploy.D004; deploy.D005.
+    """
+    import psycopg
+    from psycopg import sql
+
+    from .client_tools import OLDEST_SUPPORTED
+
+    wrapper = connections[alias]
+    given = wrapper.get_connection_params()
+    role = wrapper.settings_dict.get("OPTIONS", {}).get("assume_role")
+    params = {key: value for key, value in given.items() if key not in ("context", "cursor_factory")}
+    params["application_name"] = "deploy"
+    if name is not None:
+        params["dbname"] = name
+    try:
+        connection = psycopg.connect(**params, autocommit=True)
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise Refusal(UNREACHABLE(name=params.get("dbname", ""), alias=alias, reason=reason)) from error
+    if major(connection) < OLDEST_SUPPORTED:
+        found = major(connection)
+        connection.close()
+        raise Refusal(SERVER_TOO_OLD(major=found, oldest=OLDEST_SUPPORTED))
+    if role:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    connection.autocommit = autocommit
+    return connection
+
+
+def connect_maintenance(alias: str) -> Connection[Any]:
+    """A connection to the server's `postgres` database: databases are created, renamed and locked from it."""
+    return connect(alias, _MAINTENANCE)
+
+
+def major(connection: Connection[Any]) -> int:
+    """The server's major version."""
+    return connection.info.server_version // 10000
+
+
+def exists(connection: Connection[Any], name: str) -> bool:
+    """The server has a database of exactly this name."""
+    return bool(connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone())
+
+
+def names_starting_with(connection: Connection[Any], prefix: str) -> list[str]:
+    """The databases whose name begins with exactly `prefix` (no patterns), sorted."""
+    found = connection.execute(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname", [prefix]
+    )
+    return [str(name) for (name,) in found]
+
+
+def locale(connection: Connection[Any]) -> dict[str, str | None]:
+    """Encoding, collate, ctype, provider (c, i, b) and provider's locale of the connected database."""
+    row = connection.execute(_LOCALE).fetchone()
+    assert row is not None  # noqa: S101 – a connection has a database
+    return dict(zip(("encoding", "collate", "ctype", "provider", "locale"), row, strict=True))
+
+
+def create(connection: Connection[Any], name: str, like: Mapping[str, str | None]) -> None:
+    """Create an empty database with the encoding and locale of `like` (see `locale`).
+
+    From template0, because template1 may hold objects of its own that a restore would trip over.
+
+    Raises:
+        Refusal: deploy.D006 without the privilege; deploy.D007 for any other reason of the server.
+    """
+    import psycopg
+    from psycopg import sql
+
+    may = connection.execute(
+        "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user"
+    ).fetchone()
+    if may and not may[0]:
+        raise Refusal(NO_CREATEDB(role=may[1]))
+    options = [
+        sql.SQL("TEMPLATE template0"),
+        sql.SQL("ENCODING {}").format(sql.Literal(like["encoding"])),
+        sql.SQL("LC_COLLATE {}").format(sql.Literal(like["collate"])),
+        sql.SQL("LC_CTYPE {}").format(sql.Literal(like["ctype"])),
+    ]
+    if like.get("provider") in ("i", "b") and like.get("locale"):
+        provider, option = ("icu", "ICU_LOCALE") if like["provider"] == "i" else ("builtin", "BUILTIN_LOCALE")
+        options.append(
+            sql.SQL("LOCALE_PROVIDER {} {} {}").format(
+                sql.SQL(provider), sql.SQL(option), sql.Literal(like["locale"])
+            )
+        )
+    statement = sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(options))
+    try:
+        connection.execute(statement)
+    except psycopg.Error as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise Refusal(NOT_CREATED(name=name, reason=reason)) from error
+
+
+def drop(connection: Connection[Any], name: str) -> None:
+    """Drop the database if it is there, ending its connections (FORCE, since PostgreSQL 13)."""
+    from psycopg import sql
+
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def locked(alias: str, name: str, *, doing: str) -> Iterator[Connection[Any]]:
+    """Hold the right to change database `name` among all that ask here; yields the maintenance connection.
+
+    An advisory lock of a session on the `postgres` database (advisory locks are per database): it falls
+    with the process that held it.
+
+    Raises:
+        Refusal: deploy.D009 when another process has it.
+    """
+    with connect_maintenance(alias) as connection:
+        if not _try_lock(connection, name):
+            raise Refusal(BUSY(doing=doing, name=name))
+        yield connection
+
+
+def is_locked(alias: str, name: str) -> bool:
+    """Another session holds `locked` for this name right now."""
+    with connect_maintenance(alias) as connection:
+        return not _try_lock(connection, name)
+
+
+def _try_lock(connection: Connection[Any], name: str) -> bool:
+    key = int.from_bytes(hashlib.sha256(f"deploy:database:{name}".encode()).digest()[:8], "big", signed=True)
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+    return bool(row and row[0])
