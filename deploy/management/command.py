@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser, handle_default_options
+from django.db import InterfaceError, OperationalError, connections
 
 from deploy import conf as configuration
+from deploy.buckets.base import BucketError
 from deploy.conf import DeployConf
-from deploy.reporting.findings import FindingType, Refusal
-from deploy.reporting.report import EXIT_USAGE, Report
+from deploy.reporting.findings import Finding, FindingType, Refusal
+from deploy.reporting.output import Output
+from deploy.reporting.redaction import redact
+from deploy.reporting.renderers import DOCUMENTS, FORMATS, Renderer, choose
+from deploy.reporting.report import EXIT_USAGE, Report, Step
 
 UNEXPECTED = FindingType(
     "deploy.R001",
@@ -25,15 +39,45 @@ INTERRUPTED = FindingType(
     "{command} was interrupted by {signal}.",
     "Run the same command again: it goes on after the last proved step.",
 )
+SETTINGS = FindingType(
+    "deploy.R004",
+    "error",
+    "The project's settings can't be used: {text}",
+    "Correct the settings, then: python manage.py check",
+)
+ENVIRONMENT = FindingType(
+    "deploy.R005",
+    "error",
+    "The {what} did not do what {command} asked: {text}",
+    "python manage.py preflight",
+    why="A database or bucket that is down is not a fault of the release; preflight says which part it is.",
+)
+
+_LONGEST_TEXT = 500
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal asked the command to stop. No `except Exception` may swallow it; `with` blocks unwind."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """128 plus the signal's number, as shells have it."""
+        return 128 + self.number
 
 
 class DeployCommand(BaseCommand):
     """Subclasses define `arguments` and `work`; findings, rendering and exit codes are done here.
 
-    `work` raises `Refusal` to stop with findings; its steps go into `self.report`.
+    `work` raises `Refusal` to stop with findings; its steps go into `self.report`. Ends with SystemExit
+    when the exit code is not 0, from the command line and from `call_command` alike.
     """
 
-    requires_system_checks: list[str] = []  # type: ignore[assignment]  # preflight runs them, as findings
+    requires_system_checks: list[str] = []  # preflight runs them, as findings
     requires_migrations_checks = False
 
     report: Report
@@ -45,19 +89,175 @@ class DeployCommand(BaseCommand):
         """Do the command's job, recording steps in `self.report`."""
         raise NotImplementedError  # abstract: every command has its own
 
-    # The rest is completed by deploy.reporting's renderers.
     def add_arguments(self, parser: CommandParser) -> None:
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.add_argument(
-            "--format",
-            dest="output_format",
-            choices=["auto", "terminal", "plain", "json", "junit", "github"],
-            default="auto",
-            help="How to report; auto: terminal, plain when not a terminal, github in GitHub Actions.",
-        )
+        _add_format(parser, default="auto")
         self.arguments(parser)
+        # `migrategate check --format json` is as good as `migrategate --format json check`.
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for subparser in action.choices.values():
+                    _add_format(subparser, default=argparse.SUPPRESS)
+                    subparser.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
 
     @property
     def command_name(self) -> str:
         """`predeploy` of `deploy.management.commands.predeploy`."""
         return type(self).__module__.rpartition(".")[2]
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Django's own, but a mistake in the arguments is a finding in the format that was asked for."""
+        try:
+            # The parser is not told that this is a command line: then it raises instead of printing usage.
+            parser = self.create_parser(argv[0], argv[1])
+            options = vars(parser.parse_args(argv[2:]))
+            handle_default_options(argparse.Namespace(**options))
+            self.execute(*options.pop("args", ()), **options)
+        except CommandError as error:
+            self._refuse_usage(error, argv[2:])
+        finally:
+            with suppress(ImproperlyConfigured):  # settings without databases have no connections to close
+                connections.close_all()
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Load the configuration, run `work`, render the report, exit."""
+        conf, refusals = _read_configuration()
+        renderer = self._renderer(options, conf)
+        self.report = Report(self.command_name, release=conf.release if conf else None, listener=renderer)
+        quiet = redirect_stdout(sys.stderr) if options["output_format"] in DOCUMENTS else nullcontext()
+        code: int | None = EXIT_USAGE
+        try:
+            with _signals_raise(), quiet:
+                self.work(_usable(conf, refusals), options)
+            code = None
+        except Refusal as refusal:
+            self._record(*refusal.findings)
+            code = refusal.exit_code
+        except CommandError as error:
+            self._record(USAGE(command=self.command_name, message=_one_line(error)))
+        except (Interrupted, KeyboardInterrupt) as event:
+            number = event.number if isinstance(event, Interrupted) else signal.SIGINT
+            self._record(INTERRUPTED(command=self.command_name, signal=signal.Signals(number).name))
+            code = Interrupted(number).exit_code
+        except Exception as error:  # noqa: BLE001 – nothing is swallowed: it becomes a finding and exit 2
+            self._record(self._explain(error))
+            if options.get("traceback"):
+                self.stderr.write(redact(traceback.format_exc()))
+        finally:
+            self.report.finish(code)
+            renderer.finish(self.report)
+        if self.report.exit_code:
+            sys.exit(self.report.exit_code)
+
+    def _explain(self, error: Exception) -> Finding:
+        name, text = self.command_name, _one_line(error)
+        if isinstance(error, ImproperlyConfigured):
+            return SETTINGS(text=text)
+        if isinstance(error, OperationalError | InterfaceError):
+            return ENVIRONMENT(what="database", command=name, text=text)
+        if isinstance(error, BucketError):
+            return ENVIRONMENT(what="bucket", command=name, text=text)
+        return UNEXPECTED(command=name, kind=type(error).__name__, text=text)
+
+    def _record(self, *findings: Finding) -> None:
+        """Put what is not in a step yet into one of its own, called `command`."""
+        if new := [finding for finding in findings if finding not in self.report.findings]:
+            self.report.add_step(Step("command", findings=new))
+
+    def _renderer(self, options: dict[str, Any], conf: DeployConf | None) -> Renderer:
+        return choose(
+            options["output_format"],
+            Output(_Raw(self.stdout)),
+            github=bool(conf and conf.github_actions),
+            summary_path=Path(conf.github_step_summary) if conf and conf.github_step_summary else None,
+            color=not options.get("no_color"),
+        )
+
+    def _refuse_usage(self, error: CommandError, arguments: Sequence[str]) -> None:
+        """Report a mistake in the arguments, which nothing else of the command line can be trusted after."""
+        asked = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+        asked.add_argument("--format", dest="output_format", default="auto")
+        try:
+            name = asked.parse_known_args(arguments)[0].output_format
+        except argparse.ArgumentError:
+            name = "auto"
+        conf, _ = _read_configuration()
+        renderer = self._renderer({"output_format": name if name in FORMATS else "auto"}, conf)
+        self.report = Report(self.command_name, release=conf.release if conf else None, listener=renderer)
+        message = _one_line(error).removeprefix("Error: ")
+        self._record(USAGE(command=self.command_name, message=f"{message[:1].upper()}{message[1:]}"))
+        self.report.finish(EXIT_USAGE)
+        renderer.finish(self.report)
+        sys.exit(EXIT_USAGE)
+
+
+class _Raw:
+    """Django's OutputWrapper without the newline that it appends."""
+
+    def __init__(self, wrapper: Any) -> None:
+        self._wrapper = wrapper
+        self.encoding = getattr(wrapper, "encoding", None)
+
+    def write(self, text: str, /) -> None:
+        self._wrapper.write(text, ending="")
+
+    def flush(self) -> None:
+        self._wrapper.flush()
+
+    def isatty(self) -> bool:
+        return bool(self._wrapper.isatty())
+
+
+def _add_format(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument(
+        "--format",
+        dest="output_format",
+        choices=FORMATS,
+        default=default,
+        help="How to report; auto: terminal, plain when not a terminal, github in GitHub Actions.",
+    )
+
+
+def _read_configuration() -> tuple[DeployConf | None, list[Finding]]:
+    try:
+        return configuration.read()
+    except ImproperlyConfigured as error:
+        return None, [SETTINGS(text=_one_line(error))]
+
+
+def _usable(conf: DeployConf | None, refusals: list[Finding]) -> DeployConf:
+    if conf is None or refusals:
+        raise Refusal(*refusals)
+    return conf
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that locks are released on the way out.
+
+    Only the first one does: GitHub sends SIGTERM some seconds after SIGINT, and it must not tear the
+    release of the lock. A signal that the caller ignores (nohup) stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python takes signals in the main thread only; a caller with threads keeps its handlers
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for other in ours:
+            signal.signal(other, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])

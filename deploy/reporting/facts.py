@@ -1,0 +1,121 @@
+"""Facts of a step as a person reads them: one line of figures, and tables for lists. JSON has everything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .output import printable
+
+_DIGEST = re.compile(r"^(sha256:)?[0-9a-f]{40,}$")
+_LONGEST_INLINE = 80
+_MOST_INLINE = 4
+_MOST_ROWS = 40
+
+
+def human_bytes(count: float) -> str:
+    """`1536` as `1.5 kB`; decimal units, as disks and cloud bills count."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """`0.0042` as `4 ms`, `75` as `1 min 15 s`, `7325` as `2 h 02 min`."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A fact with several rows. `more` rows were left out; a list of plain values has one column, unnamed."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    more: int = 0
+
+
+def figures(facts: Mapping[str, Any]) -> str:
+    """The single values among the facts, on one line: `database optifit, size 1.2 MB, rows 51,000`."""
+    parts = [f"{_label(key)} {_value(key, value)}" for key, value in facts.items() if _is_inline(value)]
+    return ", ".join(part for part in parts if part.strip())
+
+
+def tables(facts: Mapping[str, Any]) -> list[Table]:
+    """The lists among the facts that don't fit into the line of figures."""
+    found = []
+    for key, value in facts.items():
+        if _is_inline(value) or not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            continue
+        shown, more = value[:_MOST_ROWS], max(0, len(value) - _MOST_ROWS)
+        if all(isinstance(row, Mapping) for row in shown):
+            columns = tuple(dict.fromkeys(str(column) for row in shown for column in row))
+            rows = tuple(tuple(_cell(column, row.get(column)) for column in columns) for row in shown)
+            found.append(Table(_label(key), tuple(_label(column) for column in columns), rows, more))
+        else:
+            found.append(Table(_label(key), (), tuple((_cell(key, row),) for row in shown), more))
+    return found
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _is_inline(value: Any) -> bool:
+    if value is None or value == [] or value == ():
+        return False
+    if isinstance(value, Mapping) or _is_scalar(value):
+        return True
+    return (
+        isinstance(value, list | tuple)
+        and len(value) <= _MOST_INLINE
+        and all(_is_scalar(item) for item in value)
+        and sum(len(str(item)) for item in value) <= _LONGEST_INLINE
+    )
+
+
+def _label(key: object) -> str:
+    return printable(re.sub(r"_(bytes|seconds)$", "", str(key))).replace("_", " ")
+
+
+def _value(key: object, value: Any) -> str:
+    if isinstance(value, Mapping):
+        if len(value) <= _MOST_INLINE and all(_is_scalar(item) for item in value.values()):
+            return "(" + ", ".join(f"{_label(k)} {_value(k, v)}" for k, v in value.items()) + ")"
+        return f"({len(value)} entries)"
+    if isinstance(value, list | tuple):
+        return " ".join(_value(key, item) for item in value)
+    text = _cell(key, value)
+    if _DIGEST.match(text):
+        return text.removeprefix("sha256:")[:12]
+    return text if len(text) <= _LONGEST_INLINE else f"{text[: _LONGEST_INLINE - 1]}…"
+
+
+def _cell(key: object, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        name = str(key)
+        if name.endswith("_bytes"):
+            return human_bytes(value)
+        if name.endswith("_seconds"):
+            return human_seconds(value)
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_label(k)} {_cell(k, v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(key, item) for item in value)
+    return printable(str(value)).replace("\n", " ")
