@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
-from deploy.reporting.findings import FindingType
+from deploy.reporting.findings import Finding, FindingType
 
 BUCKET_URL_INVALID = FindingType(
     "deploy.K001",
@@ -57,8 +57,24 @@ class PreconditionFailed(BucketError):  # noqa: N818 – GCS's own term (HTTP 41
     """The object's generation is not the one required: somebody else was first."""
 
 
-class ObjectCorrupt(BucketError):  # noqa: N818
-    """Bytes do not match the stored checksum."""
+class ObjectCorrupt(BucketError):  # noqa: N818 – as above
+    """Bytes do not match the stored checksum (or, `expected` and `actual` being sizes, the stored size)."""
+
+    def __init__(self, name: str, *, expected: str, actual: str) -> None:
+        super().__init__(f"{name} is damaged: stored {expected}, read {actual}")
+        self.name, self.expected, self.actual = name, expected, actual
+
+
+def finding_of(error: BucketError, url: str, action: str = "used") -> Finding:
+    """What a command reports when a bucket call failed: deploy.K004 for damage, deploy.K002 otherwise.
+
+    `action` is the past participle of what was tried: "read", "written", "listed".
+    """
+    if isinstance(error, ObjectCorrupt):
+        return OBJECT_CORRUPT(
+            name=error.name, expected=error.expected, actual=error.actual, place=f"{url}/{error.name}"
+        )
+    return BUCKET_UNREACHABLE(url=url, action=action, reason=str(error).rstrip("."), place=url)
 
 
 @dataclass(frozen=True, slots=True)
