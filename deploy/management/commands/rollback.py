@@ -1,0 +1,53 @@
+"""`manage.py rollback`: back to an earlier release, by the way that predeploy proved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from deploy.conf import DeployConf
+from deploy.management.command import DeployCommand
+
+
+class Command(DeployCommand):
+    """plan, database (reverse or restore), switch, record."""
+
+    help = (
+        "Go back to the release that was live before (or --to NAME): abandon, switch, reverse migrations or "
+        "restore, as the ledger's evidence allows. --dry-run prints the plan."
+    )
+    examples = (
+        "python manage.py rollback --dry-run",
+        'python manage.py rollback --reason "5xx ratio above 1 %"',
+    )
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--to", default="", metavar="RELEASE", help="Default: the one that was live before."
+        )
+        parser.add_argument("--reason", default="", help="Why; recorded in the ledger.")
+        parser.add_argument("--dry-run", action="store_true", help="Print the plan and change nothing.")
+        parser.add_argument(
+            "--yes-replace",
+            default="",
+            metavar="DATABASE",
+            help="Confirm that a backup may replace this database.",
+        )
+        parser.add_argument("--wait-for-lock", type=float, default=0, metavar="SECONDS")
+
+    def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
+        from deploy.releases.rollback import Rollback
+        from deploy.releases.session import Session
+
+        session = Session.open(conf)
+        self.report.release = session.identity.name
+        Rollback(
+            session,
+            self.report,
+            to=options["to"],
+            reason=options["reason"],
+            yes_replace=options["yes_replace"],
+            dry_run=options["dry_run"],
+            wait_for_lock_seconds=options["wait_for_lock"],
+        ).run()

@@ -1,0 +1,134 @@
+"""Folds ledger records into releases: their status, evidence and the one that is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from .ledger import Ledger, Record
+
+Status = Literal["started", "prepared", "live", "superseded", "failed", "rolled-back"]
+
+# Kinds of records. A kind is one fact; what follows from it is decided here, in `fold`.
+STARTED = "predeploy.started"
+PROVED = "step.proved"
+PREPARED = "release.prepared"
+FAILED = "release.failed"
+LIVE = "release.live"
+CONTRACTED = "release.contracted"
+ROLLED_BACK = "release.rolled-back"
+TAKEOVER = "lock.takeover"
+UNLOCKED = "lock.unlocked"
+NOTICE = "notice.announced"
+NOTICE_RESOLVED = "notice.resolved"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release as the ledger tells it. Times are UTC.
+
+    Attributes:
+        seqs: record numbers by kind, the last of each; bodies are read from the ledger when needed.
+    """
+
+    name: str
+    status: Status
+    started: datetime
+    prepared: datetime | None = None
+    went_live: datetime | None = None
+    ended: datetime | None = None
+    contracted: bool = False
+    seqs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """All releases, oldest first, and which one is live."""
+
+    releases: Mapping[str, Release]
+    live: Release | None
+    previous: tuple[str, ...]  # names that were live before, oldest first
+
+    def candidate(self) -> Release | None:
+        """The newest release that is prepared and not (yet) live, if it is newer than the live one."""
+        prepared = [release for release in self.releases.values() if release.status == "prepared"]
+        newest = max(prepared, key=lambda release: release.seqs[PREPARED], default=None)
+        if newest and self.live and newest.seqs[PREPARED] < self.live.seqs.get(LIVE, 0):
+            return None
+        return newest
+
+
+def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
+    """The state after `records` (headers suffice).
+
+    `targets` tells, for each `release.rolled-back` record's number, which release it went back to.
+    """
+    releases: dict[str, Release] = {}
+    line: list[str] = []  # names in the order in which they are live; the last one is
+
+    def update(name: str, record: Record, **changes: Any) -> None:
+        known = releases.get(name) or Release(name, "started", record.at)
+        seqs = {**known.seqs, record.kind: record.seq}
+        releases[name] = replace(known, seqs=seqs, **changes)
+
+    for record in records:
+        name = record.release
+        is_live = bool(line) and line[-1] == name
+        match record.kind:
+            case "predeploy.started":
+                # A release that is deployed again (after a rollback, say) starts anew; a live one stays live.
+                update(name, record, **({} if is_live else {"status": "started", "ended": None}))
+            case "release.prepared":
+                update(name, record, prepared=record.at, **({} if is_live else {"status": "prepared"}))
+            case "release.failed":
+                update(name, record, **({} if is_live else {"status": "failed", "ended": record.at}))
+            case "release.live":
+                if line and not is_live:
+                    releases[line[-1]] = replace(releases[line[-1]], status="superseded", ended=record.at)
+                if not is_live:
+                    line.append(name)
+                update(name, record, status="live", went_live=record.at, ended=None)
+            case "release.contracted":
+                update(name, record, contracted=True)
+            case "release.rolled-back":
+                update(name, record, status="rolled-back", ended=record.at)
+                target = targets.get(record.seq, "")
+                if target and target in releases:
+                    while line and line[-1] != target:
+                        line.pop()
+                    if not line:
+                        line.append(target)
+                    releases[target] = replace(releases[target], status="live", ended=None)
+                elif is_live:
+                    line.pop()
+            case "step.proved":
+                update(name, record)
+    live = releases[line[-1]] if line else None
+    return History(releases, live, tuple(line[:-1]))
+
+
+def read_history(ledger: Ledger) -> History:
+    """The history from one listing and the bodies of rollbacks."""
+    headers = ledger.headers()
+    rollbacks = ledger.read_all(header for header in headers if header.kind == ROLLED_BACK)
+    return fold(headers, {record.seq: str(record.data.get("to") or "") for record in rollbacks})
+
+
+def body(ledger: Ledger, release: Release, kind: str) -> Mapping[str, Any]:
+    """The data of the release's last record of `kind`; empty when there is none."""
+    seq = release.seqs.get(kind)
+    return ledger.read(Record(seq, kind, release.name, release.started)).data if seq else {}
+
+
+def proofs(ledger: Ledger, release: str) -> list[Record]:
+    """The release's `step.proved` records with their data, oldest first."""
+    return ledger.read_all(
+        header for header in ledger.headers() if header.kind == PROVED and header.release == release
+    )
+
+
+def migrations_of(data: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """The migrations that a release's code knows, from its `release.prepared` data."""
+    return frozenset((str(app), str(name)) for app, name in data.get("migrations", []))

@@ -1,0 +1,293 @@
+"""`predeploy`: the chain of proofs from "image built" to "migrations applied", resumable.
+
+preflight → gate → backup → restore → rehearse (with the deployed code's models) → static → migrate → record.
+Each proof names its inputs; a later run of the same release goes on after the last step whose inputs have
+not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from deploy import assets, backup, gate, preflight
+from deploy.backup import Manifest
+from deploy.buckets.base import BucketError
+from deploy.databases.scratch import database_alias
+from deploy.gate import GateReport
+from deploy.reporting.findings import Finding, FindingType, Refusal
+from deploy.reporting.report import EXIT_LOCKED, EXIT_REFUSED, Report
+
+from .history import FAILED, PREPARED, STARTED, History, body, migrations_of, read_history
+from .proof import Evidence, reuse
+from .session import Session
+
+PROOF_OUTDATED = FindingType(
+    "deploy.L020",
+    "error",
+    "The {what} changed after it was proved, so the migrations were not applied.",
+    "python manage.py predeploy",
+    why="Migrations are applied only to the schema, with the plan and after the backup that were rehearsed.",
+)
+RELEASE_CHANGED = FindingType(
+    "deploy.L021",
+    "error",
+    "Release {release} was already recorded with other content ({what}); a release is immutable.",
+    "Give the new code a name of its own: RELEASE=$(git rev-parse HEAD) python manage.py predeploy",
+)
+
+# A backup older than this is taken again even if the schema is the same: what it must protect is the data.
+BACKUP_REUSE_SECONDS = 3600.0
+
+
+@dataclass
+class Predeploy:
+    """One run. Make it, then call `run`; the report holds every step."""
+
+    session: Session
+    report: Report
+    skip_checks: tuple[str, ...] = ()
+    wait_for_lock_seconds: float = 0
+    _guard: Callable[[], None] = field(default=lambda: None, init=False)
+    _evidence: Evidence = field(init=False)
+    _history: History = field(init=False)
+
+    def run(self) -> None:
+        """Prove and apply.
+
+        Raises:
+            Refusal: with the findings that stopped it; exit code 1 (a gate said no), 2, or 75 (locked).
+        """
+        session, report = self.session, self.report
+        with report.step("lock") as step:
+            lock = session.lock("predeploy", step, wait_seconds=self.wait_for_lock_seconds)
+            lock.__enter__()
+            step.facts["owner"] = session.conf.owner
+        with lock:
+            self._guard = lock.guard
+            try:
+                self._prove()
+            except Refusal as refusal:
+                if refusal.exit_code != EXIT_LOCKED:
+                    self._record_failure(refusal.findings)
+                raise
+
+    # The chain, in order.
+
+    def _prove(self) -> None:
+        self._history = read_history(self.session.ledger)
+        name = self.session.identity.name
+        self._evidence = Evidence.of(self.session.ledger, name, self._guard)
+        self.session.ledger.append(STARTED, name, {"commit": self.session.identity.commit}, guard=self._guard)
+        self._refuse_a_changed_release()
+        self._preflight()
+        report = self._gate()
+        manifest = self._backup()
+        rehearsal = self._restore_and_rehearse(manifest, report)
+        static = self._static()
+        applied = self._migrate(report, rehearsal)
+        self._record(report, manifest, rehearsal, static, applied)
+
+    def _refuse_a_changed_release(self) -> None:
+        known = self._history.releases.get(self.session.identity.name)
+        if known and known.status in ("prepared", "live", "superseded"):
+            recorded = migrations_of(body(self.session.ledger, known, PREPARED))
+            if recorded and recorded != gate.known():
+                differing = ", ".join(".".join(key) for key in sorted(recorded ^ gate.known())[:3])
+                raise Refusal(RELEASE_CHANGED(release=known.name, what=f"migrations differ: {differing}"))
+
+    def _preflight(self) -> None:
+        for step in preflight.run_checks(self.session.conf, skip=self.skip_checks):
+            self.report.add_step(step)
+        failed = [finding for finding in self.report.findings if finding.level == "error"]
+        if failed:
+            raise Refusal(*failed, exit_code=EXIT_REFUSED)
+
+    def _gate(self) -> GateReport:
+        with self.report.step("gate") as step:
+            found = gate.check(self.session.conf, alias=self.session.conf.database, deployed=self._deployed())
+            step.facts.update(
+                pending=len(found.pending),
+                expand=[".".join(key) for key in found.expand],
+                contract=[".".join(key) for key in found.contract],
+                compared_with=self._compared_with(),
+            )
+            step.extend(found.findings)
+            self.report.require_ok(step)
+        return found
+
+    def _backup(self) -> Manifest:
+        conf, bucket = self.session.conf, self.session.bucket
+        schema = gate.schema_fingerprint(conf.database)
+        applied = sorted(gate.applied(conf.database))
+        inputs = {"database": conf.database, "schema": schema, "applied": applied}
+        with self.report.step("backup") as step:
+            proof = self._evidence.find("backup", inputs)
+            age = (datetime.now(UTC) - proof.at).total_seconds() if proof else 0.0
+            if proof and age <= BACKUP_REUSE_SECONDS:
+                try:
+                    manifest = backup.read_manifest(conf, bucket, str(proof.data["facts"]["backup"]))
+                except Refusal as refusal:
+                    step.extend(_as_warnings(refusal.findings))
+                else:
+                    reuse(step, proof)
+                    return manifest
+            manifest = backup.create_backup(
+                conf, bucket, release=self.session.identity.name, step=step, guard=self._guard
+            )
+            step.facts["backup"] = manifest.id
+            self.report.require_ok(step)
+        self._evidence.add(step, inputs)
+        return manifest
+
+    def _restore_and_rehearse(self, manifest: Manifest, found: GateReport) -> Mapping[str, Any]:
+        """Restore into a scratch database, rehearse there, drop it. Returns the rehearsal's facts.
+
+        Both proofs stand or fall together: a rehearsal that did not end leaves a scratch database that is
+        no longer the restored backup.
+        """
+        conf, session = self.session.conf, self.session
+        inputs = {"backup": manifest.id, "sha256": manifest.sha256}
+        rehearsed = {
+            **inputs,
+            "plan": found.plan_fingerprint,
+            "schema": gate.schema_fingerprint(conf.database),
+            "deployed": sorted(self._deployed() or ()),
+        }
+        old_restore = self._evidence.find("restore", inputs)
+        old_rehearsal = self._evidence.find("rehearse", rehearsed)
+        if old_restore and old_rehearsal:
+            for proof, title in ((old_restore, "restore"), (old_rehearsal, "rehearse")):
+                with self.report.step(title) as step:
+                    reuse(step, proof)
+            backup.drop_scratch(conf, backup.scratch_name(conf, session.identity.name))
+            return dict(old_rehearsal.data["facts"])
+        backup.drop_stale_scratch(conf)
+        scratch = backup.scratch_name(conf, session.identity.name)
+        try:
+            with self.report.step("restore") as step:
+                step.facts.update(
+                    backup.restore_into(conf, session.bucket, manifest, name=scratch, step=step)
+                )
+                self.report.require_ok(step)
+            self._evidence.add(step, inputs)
+            with self.report.step("rehearse") as step, database_alias(conf.database, scratch) as alias:
+                rehearsal = gate.rehearse(conf, alias=alias, gate=found, deployed=self._deployed(), step=step)
+                step.facts.update(rehearsal.as_dict())
+                step.extend(finding for finding in rehearsal.findings if finding not in step.findings)
+                step.facts["verdict"] = rehearsal.verdict
+                step.facts.update(plan=found.plan_fingerprint, schema=rehearsed["schema"])
+                self.report.require_ok(step)
+            self._evidence.add(step, rehearsed)
+        finally:
+            backup.drop_scratch(conf, scratch)
+        return step.facts
+
+    def _static(self) -> dict[str, Any]:
+        session = self.session
+        with self.report.step("static") as step:
+            plan = assets.plan_upload(session.conf, session.static_bucket, release=session.identity.name)
+            step.facts.update(
+                assets.upload(plan, session.static_bucket, conf=session.conf, guard=self._guard, step=step)
+            )
+            self.report.require_ok(step)
+        return step.facts
+
+    def _migrate(self, found: GateReport, rehearsal: Mapping[str, Any]) -> list[tuple[str, str]]:
+        conf = self.session.conf
+        with self.report.step("migrate") as step:
+            again = gate.check(conf, alias=conf.database, deployed=self._deployed())
+            for what, now, then in (
+                ("migration plan", again.plan_fingerprint, rehearsal["plan"]),
+                ("database schema", gate.schema_fingerprint(conf.database), rehearsal["schema"]),
+            ):
+                if now != then:
+                    step.add(PROOF_OUTDATED(what=what))
+            self.report.require_ok(step)
+            if not found.expand:
+                step.skip("no migrations to apply before the switch")
+                return []
+            applied = gate.apply(
+                conf, alias=conf.database, migrations=found.expand, guard=self._guard, step=step
+            )
+            step.facts["applied"] = [".".join(key) for key in applied]
+            self.report.require_ok(step)
+        return applied
+
+    def _record(
+        self,
+        found: GateReport,
+        manifest: Manifest,
+        rehearsal: Mapping[str, Any],
+        static: Mapping[str, Any],
+        applied: list[tuple[str, str]],
+    ) -> None:
+        session = self.session
+        first = self._first_backup() or manifest.id
+        with self.report.step("record") as step:
+            step.facts.update(backup=first, verdict=rehearsal["verdict"])
+            known = self._history.releases.get(session.identity.name)
+            if known and known.prepared and known.status in ("prepared", "live") and not found.pending:
+                step.skip(f"recorded at {known.prepared:%Y-%m-%d %H:%M:%S} UTC")
+                return
+            data = {
+                "commit": session.identity.commit,
+                "image": session.conf.image,
+                "migrations": sorted(gate.known()),
+                "expand": found.expand,
+                "contract": found.contract,
+                "applied": applied,
+                "plan": found.plan_fingerprint,
+                "static_manifest": static.get("manifest"),
+                "backup": first,
+                "verdict": rehearsal["verdict"],
+                "live_before": self._history.live.name if self._history.live else None,
+                "steps": [
+                    {"name": done.name, "seconds": round(done.seconds, 3), "skipped": done.skipped}
+                    for done in self.report.steps
+                ],
+            }
+            session.ledger.append(PREPARED, session.identity.name, data, guard=self._guard)
+
+    # What the chain stands on.
+
+    def _deployed(self) -> frozenset[tuple[str, str]] | None:
+        """The migrations that the live release's code knows; None when the ledger has no live release."""
+        live = self._history.live
+        return migrations_of(body(self.session.ledger, live, PREPARED)) or None if live else None
+
+    def _compared_with(self) -> str:
+        live = self._history.live
+        return f"release {live.name}" if live else "the migrations applied to the database"
+
+    def _first_backup(self) -> str | None:
+        """The backup from before this release changed the database.
+
+        A run that was killed while applying is followed by one that backs up a database which is already
+        partly migrated; the way back is the first backup since the release was last started anew.
+        """
+        known = self._history.releases.get(self.session.identity.name)
+        since = known.seqs.get("release.rolled-back", 0) if known else 0
+        taken = [proof for proof in self._evidence.all_of("backup") if proof.seq > since]
+        return str(taken[0].data["facts"]["backup"]) if taken else None
+
+    def _record_failure(self, findings: tuple[Finding, ...]) -> None:
+        step = self.report.steps[-1].name if self.report.steps else "predeploy"
+        try:
+            self.session.ledger.append(
+                FAILED,
+                self.session.identity.name,
+                {"step": step, "findings": [finding.as_dict() for finding in findings]},
+                guard=self._guard,
+            )
+        except (Refusal, BucketError):
+            # The refusal that brought us here is what the person must see; it is in the report.
+            return
+
+
+def _as_warnings(findings: tuple[Finding, ...]) -> list[Finding]:
+    from dataclasses import replace
+
+    return [replace(finding, level="warning") for finding in findings]

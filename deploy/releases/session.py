@@ -1,0 +1,76 @@
+"""What every command of a deploy works with: configuration, buckets, ledger, and the release's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploy.buckets import open_bucket
+from deploy.buckets.base import Bucket
+from deploy.conf import NAME, RELEASE_INVALID, DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from .history import TAKEOVER
+from .identity import Identity, identify
+from .ledger import Ledger, open_ledger
+from .lock import LOCK_TAKEN_OVER, DeployLock, LockState
+
+Guard = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's view of the world. `identity` is the release that this process is."""
+
+    conf: DeployConf
+    bucket: Bucket
+    static_bucket: Bucket
+    ledger: Ledger
+    identity: Identity
+
+    @classmethod
+    def open(cls, conf: DeployConf, *, release: str = "") -> Session:
+        """Nothing is sent or written yet.
+
+        Raises:
+            Refusal: deploy.C006 for a release name that is not usable, deploy.K001.
+        """
+        identity = identify(conf)
+        if release:
+            if not NAME.match(release):
+                raise Refusal(
+                    RELEASE_INVALID(
+                        release=release, reason="only letters, digits, '.', '_' and '-', 100 at most"
+                    )
+                )
+            identity = Identity(release, identity.commit if release == identity.name else "")
+        bucket = open_bucket(conf.bucket)
+        return cls(conf, bucket, open_bucket(conf.static_bucket), open_ledger(conf, bucket), identity)
+
+    def lock(self, command: str, step: Step, *, wait_seconds: float = 0) -> DeployLock:
+        """The deploy lock for `command`; a takeover is recorded in the ledger and in `step`."""
+
+        def record(state: LockState) -> None:
+            self.ledger.append(
+                TAKEOVER,
+                self.identity.name,
+                {"owner": state.owner, "command": state.command, "release": state.release},
+            )
+            step.add(
+                LOCK_TAKEN_OVER(
+                    owner=state.owner,
+                    command=state.command,
+                    release=state.release,
+                    ago=-state.expires_in_seconds,
+                )
+            )
+
+        return DeployLock(
+            self.conf,
+            self.bucket,
+            command=command,
+            release=self.identity.name,
+            wait_seconds=wait_seconds,
+            on_takeover=record,
+        )
