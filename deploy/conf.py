@@ -96,6 +96,7 @@ class DeployConf:
     wait_timeout_seconds: float
     backup_compression_level: int
     backup_keep: int
+    backup_digest_limit_bytes: int
     upload_threads: int
     scratch_prefix: str
     smoke_account: str
@@ -275,6 +276,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
         wait_timeout_seconds=take.number("WAIT_TIMEOUT_SECONDS", 120, least=0, most=3600),
         backup_compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
         backup_keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
+        backup_digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 1024**3, least=0, most=1024**5),
         upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),
         scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", _is_name, "'deploy_scratch'"),
         smoke_account=take.text("SMOKE_ACCOUNT", os.environ.get("SMOKE_ACCOUNT", "")),
