@@ -207,6 +207,9 @@ class _Raw:
     def isatty(self) -> bool:
         return bool(self._wrapper.isatty())
 
+    def fileno(self) -> int:
+        return int(self._wrapper.fileno())
+
 
 def _add_format(parser: argparse.ArgumentParser, *, default: str) -> None:
     parser.add_argument(

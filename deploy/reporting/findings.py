@@ -81,7 +81,11 @@ class FindingType:
         _REGISTRY[self.id] = self
 
     def __call__(self, *, place: str | None = None, level: Level | None = None, **values: object) -> Finding:
-        """Fill the templates. `level` overrides the declared one where the context decides."""
+        """Fill the templates. `level` overrides the declared one where the context decides.
+
+        The templates may use `{place}` and `{level}` too.
+        """
+        values = {"place": place or "", "level": level or self.level, **values}
         return Finding(
             id=self.id,
             level=level or self.level,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Protocol
 
@@ -23,6 +24,7 @@ class TextSink(Protocol):
     def write(self, text: str, /) -> object: ...
     def flush(self) -> None: ...
     def isatty(self) -> bool: ...
+    def fileno(self) -> int: ...
 
 
 class Output:
@@ -57,7 +59,7 @@ class Output:
         try:
             self._sink.write(safe)
         except (BrokenPipeError, ValueError):  # ValueError: the file was closed
-            self._gone = True
+            self._reader_left()
         return len(text)
 
     def line(self, text: str = "") -> None:
@@ -72,7 +74,7 @@ class Output:
         try:
             self._sink.flush()
         except (BrokenPipeError, ValueError):
-            self._gone = True
+            self._reader_left()
 
     def isatty(self) -> bool:
         """A person is looking."""
@@ -80,3 +82,14 @@ class Output:
             return self._sink.isatty()
         except ValueError:
             return False
+
+    def _reader_left(self) -> None:
+        """Send what libraries still print, and Python's flush at exit, where it stops nothing."""
+        self._gone = True
+        try:
+            number = self._sink.fileno()
+        except (AttributeError, OSError, ValueError):
+            return  # not a file of the operating system, or already closed
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)

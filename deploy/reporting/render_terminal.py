@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -100,30 +100,21 @@ class TerminalRenderer:
 
     def _row(self, running: _Running) -> Grid:
         step, elapsed = running.step, time.monotonic() - running.began
+        said = Text.assemble((printable(step.name), "bold"), (f"  {human_seconds(elapsed)}", "dim"))
+        cells: list[RenderableType] = [running.spinner]
+        room = self.console.width - 3
+        if step.done or step.total is not None:
+            said.append(f"  {_pace(step, elapsed)}", "dim")
+            if step.total and room >= 3 * _BAR_WIDTH:
+                done = min(step.done, step.total)
+                cells.append(ProgressBar(total=step.total, completed=done, width=_BAR_WIDTH))
+                room -= _BAR_WIDTH + 2
+        elif step.note:
+            said.append(f"  {printable(step.note)}", "dim")
+        # Cut here: rich would take the room from the spinner and the bar.
+        said.truncate(room, overflow="ellipsis")
         row = Grid.grid(padding=(0, 1))
-        row.add_column(width=1)  # a fixed width: in a narrow terminal only the text gives way
-        name, took = Text(printable(step.name), "bold"), Text(human_seconds(elapsed), "dim")
-        if not step.done and step.total is None:
-            row.add_row(
-                running.spinner, Text.assemble(name, "  ", took, f"  {printable(step.note)}".rstrip())
-            )
-            return row
-        parts = [describe_progress(step)]
-        if elapsed >= _SLOW_SECONDS and step.done:
-            rate = step.done / elapsed
-            speed = human_bytes(rate) if step.unit == "bytes" else f"{rate:,.1f}"
-            parts.append(f"{speed}/s")
-            if step.total and step.done < step.total:
-                parts.append(f"{human_seconds((step.total - step.done) / rate)} left")
-        said = Text.assemble(name, "  ", took, ("  " + " · ".join(parts), "dim"))
-        if step.total and self.console.width >= 60:
-            row.add_column(width=_BAR_WIDTH)
-            row.add_column(no_wrap=True, overflow="ellipsis")
-            bar = ProgressBar(total=step.total, completed=min(step.done, step.total), width=_BAR_WIDTH)
-            row.add_row(running.spinner, bar, said)
-        else:
-            row.add_column(no_wrap=True, overflow="ellipsis")
-            row.add_row(running.spinner, said)
+        row.add_row(*cells, said)
         return row
 
     def _print_finding(self, finding: Finding) -> None:
@@ -163,3 +154,14 @@ class TerminalRenderer:
         self.console.print(Padding(grid, (0, 0, 0, 6)))
         if table.more:
             self.console.print(Text(f"      and {table.more:,} more (--format json shows all)", "dim"))
+
+
+def _pace(step: Step, elapsed_seconds: float) -> str:
+    """`12.0 MB of 40.0 MB · 9.9 MB/s · 2.8 s left`."""
+    parts = [describe_progress(step)]
+    if elapsed_seconds >= _SLOW_SECONDS and step.done:
+        rate = step.done / elapsed_seconds
+        parts.append(f"{human_bytes(rate) if step.unit == 'bytes' else f'{rate:,.1f}'}/s")
+        if step.total and step.done < step.total:
+            parts.append(f"{human_seconds((step.total - step.done) / rate)} left")
+    return " · ".join(parts)

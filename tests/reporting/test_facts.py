@@ -1,0 +1,57 @@
+import pytest
+
+from deploy.reporting.facts import Table, figures, human_bytes, human_seconds, tables
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1536, "1.5 kB"),
+        (2_000_000, "2.0 MB"),
+        (3e9, "3.0 GB"),
+        (4e15, "4000.0 TB"),
+    ],
+)
+def test_sizes(count, text):
+    assert human_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0042, "4 ms"), (0.5, "0.5 s"), (59.99, "1 min 00 s"), (75, "1 min 15 s"), (7325, "2 h 02 min")],
+)
+def test_durations(seconds, text):
+    assert human_seconds(seconds) == text
+
+
+def test_figures_are_one_line_with_units_and_short_digests():
+    facts = {
+        "database": "optifit",
+        "dump_bytes": 1200,
+        "took_seconds": 1.5,
+        "rows": 51000,
+        "live": True,
+        "sha256": "sha256:" + "0123456789abcdef" * 4,
+        "nothing": None,
+        "empty": [],
+        "apps": ["a", "b"],
+        "sizes": {"raw_bytes": 10, "n": 2},
+        "tables": {f"t{i}": i for i in range(20)},
+    }
+    assert figures(facts) == (
+        "database optifit, dump 1.2 kB, took 1.5 s, rows 51,000, live yes, sha256 0123456789ab, apps a b, "
+        "sizes (raw 10 B, n 2), tables (20 entries)"
+    )
+
+
+def test_lists_become_tables():
+    assert tables({"rows": [{"name": "a", "size_bytes": 1}, {"name": "b", "seen": False}]}) == [
+        Table("rows", ("name", "size", "seen"), (("a", "1 B", ""), ("b", "", "no")))
+    ]
+
+
+def test_long_lists_are_cut_and_say_so():
+    (table,) = tables({"files": [f"f{i}" for i in range(100)]})
+    assert (len(table.rows), table.more, table.columns) == (40, 60, ())
