@@ -71,6 +71,8 @@ class DeployConf:
         release: name of the release this process is or deploys (`RELEASE`), or None to derive it.
         image: digest of the container image (`IMAGE_DIGEST`), or empty.
         owner: who runs this, for the lock and the ledger, without secrets: user@host:pid or the CI run.
+        deferred_migrations: `app_label.migration_name` of the contract migrations that this release leaves to
+            postdeploy (`DEFERRED_MIGRATIONS`, separated by spaces): starting does not wait for them.
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
         static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
         openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
@@ -94,6 +96,7 @@ class DeployConf:
     statement_lock_timeout_seconds: float
     apply_timeout_seconds: float
     wait_timeout_seconds: float
+    deferred_migrations: tuple[str, ...]
     backup_compression_level: int
     backup_keep: int
     backup_digest_limit_bytes: int
@@ -274,6 +277,15 @@ def read() -> tuple[DeployConf, list[Finding]]:
         statement_lock_timeout_seconds=take.number("STATEMENT_LOCK_TIMEOUT_SECONDS", 2, least=0.05, most=60),
         apply_timeout_seconds=take.number("APPLY_TIMEOUT_SECONDS", 600, least=1, most=86400),
         wait_timeout_seconds=take.number("WAIT_TIMEOUT_SECONDS", 120, least=0, most=3600),
+        deferred_migrations=tuple(
+            take.take(
+                "DEFERRED_MIGRATIONS",
+                os.environ.get("DEFERRED_MIGRATIONS", "").split(),
+                "a list of 'app_label.migration_name'",
+                lambda v: isinstance(v, list | tuple) and all(isinstance(name, str) for name in v),
+                lambda v: next((f"{n!r} is not app_label.migration_name" for n in v if "." not in n), None),
+            )
+        ),
         backup_compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
         backup_keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
         backup_digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 1024**3, least=0, most=1024**5),
