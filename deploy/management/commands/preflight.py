@@ -1,0 +1,36 @@
+"""`manage.py preflight`: every check, in parallel, none of them changing anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from deploy.conf import DeployConf
+from deploy.management.command import DeployCommand
+from deploy.preflight import available_checks, run_checks
+
+
+class Command(DeployCommand):
+    help = "Check everything that a release needs, in parallel, without changing anything."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--fast", action="store_true", help="Only the checks fit for the start hook.")
+        parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="Only these checks.")
+        parser.add_argument(
+            "--skip", nargs="+", default=[], metavar="NAME=REASON", help="Skip these; the reason is recorded."
+        )
+        parser.add_argument("--list", action="store_true", help="What is checked; nothing is run.")
+
+    def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
+        if options["list"]:
+            with self.report.step("checks") as step:
+                step.facts.update({check.name: check.looks_at for check in available_checks()})
+            return
+        run_checks(
+            conf,
+            fast=options["fast"],
+            only=options["only"],
+            skip=options["skip"],
+            on_finished=self.report.add_step,
+        )
