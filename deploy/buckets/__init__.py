@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from deploy.reporting.findings import Refusal
 
-from .base import BUCKET_URL_INVALID, Bucket
+from .base import BUCKET_URL_INVALID, CLIENT_MISSING, Bucket
 
 __all__ = ["Bucket", "open_bucket"]
 
@@ -16,7 +16,7 @@ def open_bucket(url: str) -> Bucket:
     """The bucket at `gs://BUCKET[/PREFIX]` or `file:///ABSOLUTE/PATH`. Nothing is sent or created yet.
 
     Raises:
-        Refusal: deploy.K001 for any other address.
+        Refusal: deploy.K001 for any other address, deploy.K005 where Google's library is not installed.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "file" and rest.startswith("/"):
@@ -24,7 +24,10 @@ def open_bucket(url: str) -> Bucket:
 
         return LocalBucket(rest)
     if scheme == "gs" and rest.strip("/"):
-        from .gcs import GCSBucket
+        try:
+            from .gcs import GCSBucket
+        except ImportError as error:
+            raise Refusal(CLIENT_MISSING(url=url, module=error.name)) from error
 
         name, _, prefix = rest.partition("/")
         return GCSBucket(name, prefix)

@@ -43,6 +43,12 @@ OBJECT_CORRUPT = FindingType(
     "The object {name} does not match its checksum: stored {expected}, read {actual}.",
     "Do not use this object; restore an older generation: gcloud storage ls --all-versions {name}",
 )
+CLIENT_MISSING = FindingType(
+    "deploy.K005",
+    "error",
+    "The bucket {url} needs the Python package of {module}, which is not installed.",
+    "pip install 'deploy[google]'",
+)
 
 
 class BucketError(Exception):
