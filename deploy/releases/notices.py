@@ -52,7 +52,7 @@ def parse_eta(eta: str) -> timedelta:
     Raises:
         Refusal: deploy.L050.
     """
-    match = re.fullmatch(r"(\d{1,7})([smhd])", eta)
+    match = re.fullmatch(r"([0-9]{1,7})([smhd])", eta)
     duration = timedelta(seconds=int(match[1]) * _UNIT_SECONDS[match[2]]) if match else timedelta(0)
     if not timedelta(0) < duration <= _MOST_ETA:
         raise Refusal(ETA_INVALID(eta=eta))

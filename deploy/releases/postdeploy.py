@@ -42,15 +42,12 @@ class Postdeploy:
         Raises:
             Refusal: deploy.L030, deploy.L031 (exit code 1), deploy.L001 (75), or what a step raises.
         """
-        session, report = self.session, self.report
-        with report.step("lock") as step:
-            lock = session.lock("postdeploy", step, wait_seconds=self.wait_for_lock_seconds)
-            lock.__enter__()
-        with lock:
+        session = self.session
+        with session.locked(self.report, "postdeploy", wait_seconds=self.wait_for_lock_seconds) as guard:
             history = read_history(session.ledger)
-            release = self._live(history, lock.guard)
-            self._contract(release, lock.guard)
-            self._prune(lock.guard)
+            release = self._live(history, guard)
+            self._contract(release, guard)
+            self._prune(guard)
 
     def _live(self, history: History, guard: Guard) -> Release:
         name = self.session.identity.name

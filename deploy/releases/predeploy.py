@@ -60,13 +60,9 @@ class Predeploy:
         Raises:
             Refusal: with the findings that stopped it; exit code 1 (a gate said no), 2, or 75 (locked).
         """
-        session, report = self.session, self.report
-        with report.step("lock") as step:
-            lock = session.lock("predeploy", step, wait_seconds=self.wait_for_lock_seconds)
-            lock.__enter__()
-            step.facts["owner"] = session.conf.owner
-        with lock:
-            self._guard = lock.guard
+        with self.session.locked(
+            self.report, "predeploy", wait_seconds=self.wait_for_lock_seconds
+        ) as self._guard:
             try:
                 self._prove()
             except Refusal as refusal:

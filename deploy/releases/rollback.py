@@ -152,17 +152,14 @@ class Rollback:
         if self.dry_run:
             self._plan()
             return
-        with report.step("lock") as step:
-            lock = session.lock("rollback", step, wait_seconds=self.wait_for_lock_seconds)
-            lock.__enter__()
-        with lock:
+        with session.locked(report, "rollback", wait_seconds=self.wait_for_lock_seconds) as guard:
             plan = self._plan()
             report.release = plan.release
-            self._database(plan, lock.guard)
-            self._switch(plan, lock.guard)
+            self._database(plan, guard)
+            self._switch(plan, guard)
             with report.step("record") as step:
                 data = {**plan.as_dict(), "to": plan.target, "reason": self.reason}
-                session.ledger.append(ROLLED_BACK, plan.release, data, guard=lock.guard)
+                session.ledger.append(ROLLED_BACK, plan.release, data, guard=guard)
                 step.facts["live"] = plan.target or None
 
     def _plan(self) -> RollbackPlan:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from deploy.buckets import open_bucket
 from deploy.buckets.base import Bucket
 from deploy.conf import NAME, RELEASE_INVALID, DeployConf
 from deploy.reporting.findings import Refusal
-from deploy.reporting.report import Step
+from deploy.reporting.report import Report, Step
 
 from .history import TAKEOVER
 from .identity import Identity, identify
@@ -48,29 +49,40 @@ class Session:
         bucket = open_bucket(conf.bucket)
         return cls(conf, bucket, open_bucket(conf.static_bucket), open_ledger(conf, bucket), identity)
 
-    def lock(self, command: str, step: Step, *, wait_seconds: float = 0) -> DeployLock:
-        """The deploy lock for `command`; a takeover is recorded in the ledger and in `step`."""
+    @contextmanager
+    def locked(self, report: Report, command: str, *, wait_seconds: float = 0) -> Iterator[Guard]:
+        """Hold the deploy lock for the block; yields the guard that every write of the block must pass.
 
-        def record(state: LockState) -> None:
-            self.ledger.append(
-                TAKEOVER,
-                self.identity.name,
-                {"owner": state.owner, "command": state.command, "release": state.release},
-            )
-            step.add(
-                LOCK_TAKEN_OVER(
-                    owner=state.owner,
-                    command=state.command,
-                    release=state.release,
-                    ago=-state.expires_in_seconds,
+        Getting it is a step of `report`; a takeover is recorded there and in the ledger.
+
+        Raises:
+            Refusal: deploy.L001 with exit code 75 when another deployer holds it.
+        """
+        with ExitStack() as stack:
+            with report.step("lock") as step:
+                lock = DeployLock(
+                    self.conf,
+                    self.bucket,
+                    command=command,
+                    release=self.identity.name,
+                    wait_seconds=wait_seconds,
+                    on_takeover=lambda state: self._taken_over(state, step),
                 )
-            )
+                stack.enter_context(lock)
+                step.facts["owner"] = self.conf.owner
+            yield lock.guard
 
-        return DeployLock(
-            self.conf,
-            self.bucket,
-            command=command,
-            release=self.identity.name,
-            wait_seconds=wait_seconds,
-            on_takeover=record,
+    def _taken_over(self, state: LockState, step: Step) -> None:
+        self.ledger.append(
+            TAKEOVER,
+            self.identity.name,
+            {"owner": state.owner, "command": state.command, "release": state.release},
+        )
+        step.add(
+            LOCK_TAKEN_OVER(
+                owner=state.owner,
+                command=state.command,
+                release=state.release,
+                ago=-state.expires_in_seconds,
+            )
         )
