@@ -42,9 +42,6 @@ class ImageAdmin(MadeByTheApi):
     search_fields = ["name", "owner__username"]
     fields = ["id", "name", "owner", "content_type", "size_bytes", "object_name", "created"]
 
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False  # the object would stay behind without its row
-
 
 @admin.register(Feedback)
 class FeedbackAdmin(MadeByTheApi):

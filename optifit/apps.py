@@ -1,7 +1,7 @@
 """The Django application of OptiFit's own models, admin and API."""
 
 from django.apps import AppConfig
-from django.core import checks
+from django.db.models.signals import post_delete
 
 
 class OptifitConfig(AppConfig):
@@ -9,7 +9,7 @@ class OptifitConfig(AppConfig):
     verbose_name = "OptiFit"
 
     def ready(self) -> None:
-        from .api_document import check_committed_document
+        from .image_store import forget_object
+        from .models import Image
 
-        # Asked for by `check --deploy` only: building the document costs every other start too much.
-        checks.register(check_committed_document, checks.Tags.compatibility, deploy=True)
+        post_delete.connect(forget_object, sender=Image, dispatch_uid="optifit.forget_object")

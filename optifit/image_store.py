@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -47,6 +48,14 @@ def store_image(owner: User, file: UploadedFile, kind: ImageType, size_bytes: in
         raise
     image.refresh_from_db(fields=["created"])
     return image
+
+
+def forget_object(sender: type[Image], instance: Image, **_: object) -> None:
+    """A deleted row takes its object along, also when its owner is deleted; not if that is rolled back.
+
+    The row is gone by then: a storage that does not answer is logged, and leaves an object without a row.
+    """
+    transaction.on_commit(partial(default_storage.delete, instance.object_name), robust=True)
 
 
 def shown_name(name: str) -> str:

@@ -64,7 +64,7 @@ class ApiRefusalMiddleware:
             return self.get_response(request)
         response = refuse_body(request) or self.get_response(request)
         status = response.status_code
-        if status < HTTPStatus.BAD_REQUEST or response.headers.get("Content-Type") == "application/json":
+        if status < HTTPStatus.BAD_REQUEST or _is_json(response):
             return response
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and settings.DEBUG:
             return response  # the traceback page is what a developer needs
@@ -72,6 +72,10 @@ class ApiRefusalMiddleware:
         if "Allow" in response.headers:
             answer.headers["Allow"] = response.headers["Allow"]
         return answer
+
+
+def _is_json(response: HttpResponseBase) -> bool:
+    return response.headers.get("Content-Type", "").startswith("application/json")
 
 
 def refuse_body(request: HttpRequest) -> HttpResponse | None:

@@ -54,8 +54,8 @@ class SignInAttempt(models.Model):
 class Image(models.Model):
     """A user's image; the bytes are in the default storage under `object_name`.
 
-    The object is written before the row and never changed. A process killed in between leaves an object
-    without a row, which nobody can see; there is never a row without its object.
+    The object is written before the row, never changed, and deleted after the row. A process killed in
+    between leaves an object without a row, which nobody can see; there is never a row without its object.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -76,7 +76,9 @@ INSTALLED_APPS = [
     "optifit",
 ]
 MIDDLEWARE = [
+    "deploy.health.middleware.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "optifit.middleware.ContentSecurityPolicyMiddleware",
     "optifit.middleware.ApiRefusalMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -84,7 +86,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "optifit.urls"
 WSGI_APPLICATION = "optifit.wsgi.application"
@@ -149,7 +150,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     }
     if _media_bucket
     else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "deploy.assets.storage.HashedStaticFilesStorage"},
 }
 
 # --- the API ------------------------------------------------------------------------------------------
@@ -169,6 +170,7 @@ DEPLOY: dict[str, Any] = {
     "STATIC_BUCKET": env.bucket("STATIC_BUCKET") or None,
     "SMOKE_API_PATH": "/api/images",
     "SMOKE_API_LOGIN_PATH": "/api/tokens",
+    "OPENAPI": {"path": "docs/openapi.json", "callable": "optifit.api_document.openapi_schema"},
 }
 
 # --- what it tells us ---------------------------------------------------------------------------------

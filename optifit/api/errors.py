@@ -52,6 +52,7 @@ def _answer(
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers.setdefault("WWW-Authenticate", 'Bearer realm="optifit"')
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Length"] = str(len(response.content))
     return response
 
 

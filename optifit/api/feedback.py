@@ -14,7 +14,7 @@ from optifit.models import Feedback
 
 from .auth import user_if_signed_in
 from .errors import Problems
-from .text import Email, Text
+from .text import EMAIL, STORABLE
 
 router = Router()
 
@@ -22,9 +22,9 @@ router = Router()
 class FeedbackIn(Schema):
     """`release` defaults to the one that answers."""
 
-    message: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+    message: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), STORABLE]
     release: Annotated[str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")] | None = None
-    contact: Annotated[Email, StringConstraints(strip_whitespace=True, max_length=254)] | None = None
+    contact: Annotated[str, StringConstraints(strip_whitespace=True, max_length=254), EMAIL] | None = None
 
 
 class FeedbackOut(Schema):

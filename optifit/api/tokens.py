@@ -13,7 +13,7 @@ from pydantic import Field
 
 from .auth import Bearer, issue_token
 from .errors import Problems, Rejected
-from .text import Text
+from .text import ENCODABLE, STORABLE
 from .throttle import count_attempt
 
 router = Router()
@@ -22,8 +22,8 @@ router = Router()
 class Credentials(Schema):
     """An account of Django's."""
 
-    username: Annotated[Text, Field(min_length=1, max_length=150)]
-    password: Annotated[str, Field(min_length=1, max_length=4096)]
+    username: Annotated[str, Field(min_length=1, max_length=150), STORABLE]
+    password: Annotated[str, Field(min_length=1, max_length=4096), ENCODABLE]
 
 
 class IssuedToken(Schema):
