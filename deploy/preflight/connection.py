@@ -54,6 +54,7 @@ def reading(conf: DeployConf) -> Iterator[BaseDatabaseWrapper]:
 
     Raises:
         Refusal: deploy.D002; deploy.P040 when there is no SQLite file (connecting would make it).
+        django.db.NotSupportedError: the server is older than this Django supports.
         django.db.Error: what the driver says.
     """
     entry = _entry(conf)
@@ -64,6 +65,7 @@ def reading(conf: DeployConf) -> Iterator[BaseDatabaseWrapper]:
             yield connection
             return
         connection.ensure_connection()
+        connection.check_database_version_supported()  # Django itself asks once in a process only
         # SET LOCAL in a transaction: also right behind PgBouncer, where a plain SET would stay with the
         # server connection that the next client gets.
         with connection.cursor() as cursor:
@@ -80,7 +82,8 @@ def _entry(conf: DeployConf) -> dict[str, Any]:
     options = entry["OPTIONS"] = dict(entry.get("OPTIONS") or {})
     if engine(conf) == "postgresql":
         options.pop("pool", None)
-        options.setdefault("connect_timeout", max(2, math.floor(conf.check_timeout_seconds / 2)))
+        limit = max(2, math.floor(conf.check_timeout_seconds / 2))  # libpq takes no less than 2
+        options["connect_timeout"] = min(limit, int(options.get("connect_timeout") or limit))
     elif (file := sqlite_file(conf)) is not None:
         if not file.exists():
             raise Refusal(SQLITE_MISSING(name=file))

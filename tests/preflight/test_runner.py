@@ -104,7 +104,7 @@ def test_a_refusal_gives_its_findings(conf: DeployConf) -> None:
     assert not step.ok
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_connections_of_a_check_are_closed(conf: DeployConf) -> None:
     opened: list[BaseDatabaseWrapper] = []
 
@@ -154,7 +154,7 @@ def test_unknown_name_has_the_nearest(conf: DeployConf) -> None:
         assert "Did you mean 'database'?" in refused.value.findings[0].message
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_every_real_check_gives_an_answer_in_time(conf: DeployConf) -> None:
     conf = replace(conf, environment="local")
     steps = run_checks(conf)
