@@ -23,7 +23,7 @@ TOOL_MISSING = FindingType(
 TOOL_TOO_NEW = FindingType(
     "deploy.D003",
     "error",
-    "{tool} {major} cannot restore into PostgreSQL {server_major}: its SET transaction_timeout is unknown there.",
+    "{tool} {major} cannot restore into PostgreSQL {server_major}: it sets transaction_timeout there.",
     "apt-get install postgresql-client-{server_major}, or point DEPLOY['PG_BIN'] at its folder.",
 )
 UNSUPPORTED_ENGINE = FindingType(

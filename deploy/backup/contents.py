@@ -1,0 +1,47 @@
+"""What is in a database, in a form that survives a dump and a restore, and the comparison of two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from deploy.reporting.findings import Finding
+
+from .findings import CONTENT_DIFFERS, OBJECTS_DIFFER, ROWS_DIFFER
+from .manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Rows and digests by table, and number of schema objects by kind (see `Manifest`)."""
+
+    tables: dict[str, int]
+    digests: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, int] = field(default_factory=dict)
+
+
+def differences(manifest: Manifest, restored: Contents) -> Iterator[Finding]:
+    """A finding for every table or kind of object that is not as the manifest says."""
+    for table in sorted(manifest.tables.keys() | restored.tables.keys()):
+        saved, found = manifest.tables.get(table), restored.tables.get(table)
+        if saved != found:
+            yield ROWS_DIFFER(
+                table=table,
+                id=manifest.id,
+                saved="no such table" if saved is None else saved,
+                restored="no" if found is None else found,
+                place=table,
+            )
+        elif table in manifest.digests and manifest.digests[table] != restored.digests.get(table):
+            yield CONTENT_DIFFERS(
+                table=table,
+                id=manifest.id,
+                saved=manifest.digests[table],
+                restored=restored.digests.get(table, "none"),
+                place=table,
+            )
+    for kind, saved in manifest.objects.items():
+        if restored.objects.get(kind, 0) != saved:
+            yield OBJECTS_DIFFER(
+                id=manifest.id, kind=kind, saved=saved, restored=restored.objects.get(kind, 0)
+            )

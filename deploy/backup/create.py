@@ -1,0 +1,102 @@
+"""Take a backup: the dump streams through compression and checksums into the bucket, the manifest follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from deploy.buckets import Bucket
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from .archive import write_archive
+from .engines import engine_of
+from .findings import ARCHIVE_NOT_STORED
+from .manifest import Manifest
+from .naming import MANIFEST, Identity, new_id
+
+
+def create_backup(
+    conf: DeployConf, bucket: Bucket, *, release: str, step: Step, guard: Callable[[], None]
+) -> Manifest:
+    """Back up the configured database and return the manifest, which is in the bucket by then.
+
+    Nothing is visible before the archive is whole, and no backup exists before its manifest, whenever this
+    is killed. The dump program's exit code is checked before the archive is let into the bucket.
+
+    Args:
+        release: what it is taken for; part of the id.
+        step: progress in raw bytes; facts `backup`, sizes, rows; findings of what a backup does not hold.
+        guard: called before each visible write.
+
+    Raises:
+        Refusal: exit 1 when the dump failed, 2 when the database, its client programs or the engine are
+            not usable.
+        BucketError: the bucket could not be written.
+    """
+    engine = engine_of(conf)
+    identity = Identity(conf.project, conf.environment, engine.database_name())
+    began, created = time.monotonic(), datetime.now(UTC)
+    backup_id = new_id(created, release)
+    archive_name = identity.object_name(backup_id, engine.archive)
+    guard()
+    with (
+        engine.source() as source,
+        bucket.open_write(archive_name, if_generation=0, content_type="application/zstd") as out,
+    ):
+        stored = write_archive(
+            source.stream,
+            out,
+            level=conf.backup_compression_level,
+            progress=lambda raw_bytes: step.progress(raw_bytes, unit="bytes"),
+        )
+        facts = source.finish()
+        guard()
+    info = bucket.stat(archive_name)
+    if info is None or info.size_bytes != stored.stored_bytes or info.crc32c != stored.crc32c:
+        there = f"{info.size_bytes} bytes, CRC32C {info.crc32c}" if info else "nothing"
+        written = f"{stored.stored_bytes} bytes, CRC32C {stored.crc32c}"
+        raise Refusal(ARCHIVE_NOT_STORED(id=backup_id, stored=there, written=written), exit_code=1)
+    manifest = Manifest(
+        id=backup_id,
+        project=identity.project,
+        environment=identity.environment,
+        database=identity.database,
+        engine=engine.kind,
+        server_version=facts.server_version,
+        client_version=facts.client_version,
+        release=release,
+        created=created,
+        duration_seconds=time.monotonic() - began,
+        archive=engine.archive,
+        archive_generation=info.generation,
+        sizes={"raw_bytes": stored.raw_bytes, "stored_bytes": stored.stored_bytes},
+        sha256=stored.sha256,
+        crc32c=stored.crc32c,
+        tables=facts.contents.tables,
+        digests=facts.contents.digests,
+        digest_method=facts.digest_method,
+        objects=facts.contents.objects,
+        migrations=facts.migrations,
+        extensions=facts.extensions,
+        locale=dict(facts.locale),
+    )
+    guard()
+    bucket.put(
+        identity.object_name(backup_id, MANIFEST),
+        manifest.to_bytes(),
+        if_generation=0,
+        content_type="application/json",
+    )
+    step.extend(facts.findings)
+    step.facts.update(
+        backup=backup_id,
+        raw_bytes=stored.raw_bytes,
+        stored_bytes=stored.stored_bytes,
+        tables=len(manifest.tables),
+        rows=sum(manifest.tables.values()),
+        digested_tables=len(manifest.digests),
+    )
+    return manifest

@@ -1,0 +1,118 @@
+"""What differs between databases: how one is read out, filled, compared, exchanged and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deploy.backup.archive import Readable
+from deploy.backup.contents import Contents
+from deploy.backup.manifest import Manifest
+from deploy.backup.naming import Identity
+from deploy.conf import DeployConf
+from deploy.databases.client_tools import UNSUPPORTED_ENGINE
+from deploy.reporting.findings import Finding, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What the manifest says of the database that was read; the fields are `Manifest`'s."""
+
+    server_version: str
+    client_version: str
+    contents: Contents
+    digest_method: str
+    migrations: dict[str, list[str]]
+    extensions: dict[str, str] = field(default_factory=dict)
+    locale: Mapping[str, str | None] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+class Source(Protocol):
+    """A database being read out, as of one moment."""
+
+    stream: Readable
+
+    def finish(self) -> SourceFacts:
+        """Call at the end of the stream. Raises Refusal if it was not the whole database."""
+
+
+class Engine(Protocol):
+    """One kind of database. `name` is a database on the alias's server, or the path of a SQLite file."""
+
+    kind: str
+    archive: str
+
+    def database_name(self) -> str:
+        """Of the live database, as it appears in the bucket and is typed to replace it."""
+
+    def source(self) -> AbstractContextManager[Source]:
+        """Read the live database out, consistently."""
+
+    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:
+        """Make the database `name` (not there yet) of an archive's raw bytes. Raises Refusal."""
+
+    def contents(self, name: str, manifest: Manifest) -> Contents:
+        """Measure a restored database the way the manifest's was measured. Raises Refusal."""
+
+    def check_name(self, name: str) -> str:
+        """The name as used here, validated. Raises Refusal."""
+
+    def scratch_name(self, prefix: str, rest: str) -> str:
+        """A name beside the live database that begins with `prefix`."""
+
+    def is_named(self, name: str, prefix: str) -> bool:
+        """The name is one that `scratch_name(prefix, …)` makes."""
+
+    def exists(self, name: str) -> bool:
+        """There is a database of this name."""
+
+    def names(self, prefix: str) -> list[str]:
+        """The databases beside the live one whose names begin with `prefix`."""
+
+    def drop(self, name: str) -> None:
+        """Drop it if it is there."""
+
+    def locked(self, name: str, doing: str) -> AbstractContextManager[None]:
+        """Keep others from changing `name` meanwhile. Raises Refusal when another process does."""
+
+    def replaced_name(self, moment: str) -> str:
+        """Where the live database goes when it is replaced."""
+
+    def is_replaced(self, name: str) -> bool:
+        """The name is one that `replaced_name` makes."""
+
+    def swap(self, *, new: str, old: str) -> None:
+        """Make `new` the live one and keep the live one as `old`, atomically. Raises Refusal."""
+
+
+def engine_of(conf: DeployConf) -> Engine:
+    """The engine of the configured database.
+
+    Raises:
+        Refusal: deploy.D002 for one that has none.
+    """
+    from django.db import connections
+
+    vendor = connections[conf.database].vendor
+    if vendor == "postgresql":
+        from .postgresql import PostgreSQL
+
+        return PostgreSQL(conf)
+    if vendor == "sqlite":
+        from .sqlite import SQLite
+
+        return SQLite(conf)
+    raise Refusal(UNSUPPORTED_ENGINE(engine=connections.settings[conf.database]["ENGINE"]))
+
+
+def database_name(conf: DeployConf) -> str:
+    """What to type to replace the live database: its name, or a SQLite file's name without folder."""
+    return engine_of(conf).database_name()
+
+
+def identity_of(conf: DeployConf) -> Identity:
+    """Whose backups this configuration makes and sees."""
+    return Identity(conf.project, conf.environment, database_name(conf))

@@ -1,0 +1,238 @@
+"""SQLite: its backup API into a file beside the live one, and an exchange of files by rename.
+
+The API copies pages, so it needs a file to copy to: `serialize()` would hold the whole database in memory,
+and `iterdump` loses what has no SQL (page size, user_version, virtual tables). The copy lies beside the live
+file, under a scratch name that `drop_stale_scratch` clears away should we be killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from django.db import connections
+
+from deploy.backup.archive import Readable
+from deploy.backup.contents import Contents
+from deploy.backup.findings import IN_MEMORY, INTEGRITY, NAME_INVALID, SQLITE_BUSY
+from deploy.backup.manifest import Manifest
+from deploy.backup.naming import Identity
+from deploy.conf import DeployConf
+from deploy.databases.postgresql import BUSY
+from deploy.reporting.findings import Refusal
+
+from . import SourceFacts
+
+DIGEST_METHOD = "none: the archive holds the file byte by byte"
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+_MOMENT = re.compile(r"\d{8}T\d{6}")
+_BUSY_SECONDS = 5.0
+
+
+class SQLite:
+    """The engine of one alias (see `deploy.backup.engines.Engine`)."""
+
+    kind = "sqlite"
+    archive = "archive.sqlite3.zst"
+
+    def __init__(self, conf: DeployConf) -> None:
+        self.conf = conf
+        self.alias = conf.database
+        name = str(connections[self.alias].settings_dict["NAME"])
+        if name == ":memory:" or name.startswith("file:") or not name:
+            raise Refusal(IN_MEMORY(name=name))
+        self.live = Path(name).absolute()
+
+    def database_name(self) -> str:
+        return self.live.name
+
+    @contextmanager
+    def source(self) -> Iterator[_Copy]:
+        """A consistent copy of the live file, gone at the end of the block."""
+        identity = Identity(self.conf.project, self.conf.environment, self.database_name())
+        prefix = identity.scratch_prefix(self.conf.scratch_prefix)
+        copy = Path(self.scratch_name(prefix, f"copy-{secrets.token_hex(4)}"))
+        with self.locked(str(copy), "copying"):
+            try:
+                # The API waits while a writer has the file, and reads from one snapshot.
+                with closing(_open(self.live)) as live, closing(sqlite3.connect(copy)) as target:
+                    live.backup(target)
+                with copy.open("rb") as stream:
+                    yield _Copy(copy, stream)
+            finally:
+                self.drop(str(copy))
+
+    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:  # noqa: ARG002 – the protocol's
+        target = Path(name)
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            with partial.open("wb") as out:
+                for piece in raw:
+                    out.write(piece)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def contents(self, name: str, manifest: Manifest) -> Contents:  # noqa: ARG002 – the protocol's
+        with closing(_open(Path(name))) as connection:
+            try:
+                said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
+            except sqlite3.DatabaseError as error:
+                said = [str(error)]
+            if said != ["ok"]:
+                raise Refusal(INTEGRITY(name=name, reason="; ".join(said)), exit_code=1)
+            return _measure(connection)
+
+    def check_name(self, name: str) -> str:
+        path = Path(name)
+        path = path if path.is_absolute() else self.live.parent / path
+        if "\0" in name or not path.name:
+            raise Refusal(NAME_INVALID(name=name, reason="it is empty or holds a zero byte"))
+        if not path.parent.is_dir():
+            raise Refusal(NAME_INVALID(name=name, reason=f"there is no folder {path.parent}"))
+        return str(path)
+
+    def scratch_name(self, prefix: str, rest: str) -> str:
+        return str(self.live.with_name(f"{prefix}{rest}.sqlite3"))
+
+    def is_named(self, name: str, prefix: str) -> bool:
+        path = Path(name)
+        return path.parent == self.live.parent and path.name.startswith(prefix) and path != self.live
+
+    def exists(self, name: str) -> bool:
+        return Path(name).exists()
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(
+            str(path)
+            for path in self.live.parent.iterdir()
+            if path.name.startswith(prefix) and not path.name.endswith(_COMPANIONS)
+        )
+
+    def drop(self, name: str) -> None:
+        for path in (Path(name), *(Path(name + companion) for companion in _COMPANIONS)):
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self, name: str, doing: str) -> Iterator[None]:
+        # Not beside the database: a lock file must never be deleted, and would be litter there.
+        key = hashlib.sha256(str(Path(name).absolute()).encode()).hexdigest()[:32]
+        path = Path(tempfile.gettempdir()) / f"deploy-{os.getuid()}-{key}.lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Refusal(BUSY(doing=doing, name=name)) from error
+            yield
+        finally:
+            os.close(handle)
+
+    def _replaced_parts(self) -> tuple[str, str]:
+        return f"{self.live.stem}_before_", self.live.suffix
+
+    def replaced_name(self, moment: str) -> str:
+        before, suffix = self._replaced_parts()
+        return str(self.live.with_name(before + moment + suffix))
+
+    def is_replaced(self, name: str) -> bool:
+        before, suffix = self._replaced_parts()
+        path = Path(name)
+        if path.parent != self.live.parent or not (
+            path.name.startswith(before) and path.name.endswith(suffix)
+        ):
+            return False
+        return bool(_MOMENT.fullmatch(path.name.removeprefix(before).removesuffix(suffix)))
+
+    def swap(self, *, new: str, old: str) -> None:
+        """The live file gets a second name, then the new one takes the first: it is never without a file.
+
+        Killed between the two, the second name is of the live file itself; the next swap removes it. The
+        live file leaves WAL mode first, which needs every other process to have closed it: a write-ahead
+        log that stays behind would be taken for the new file's.
+        """
+        connections[self.alias].close()
+        for leftover in self.names(self._replaced_parts()[0]):
+            if self.is_replaced(leftover) and self.live.exists() and Path(leftover).samefile(self.live):
+                Path(leftover).unlink()
+        if not self.live.exists():
+            Path(new).replace(self.live)
+            return
+        try:
+            with closing(_open(self.live)) as live:
+                live.isolation_level = None
+                live.execute("PRAGMA journal_mode=DELETE")
+                live.execute("BEGIN EXCLUSIVE")
+                os.link(self.live, old)
+                Path(new).replace(self.live)
+                _sync_folder(self.live.parent)
+        except sqlite3.OperationalError as error:
+            raise Refusal(SQLITE_BUSY(name=self.live, reason=error)) from error
+
+
+class _Copy:
+    """The source: the copied file."""
+
+    def __init__(self, path: Path, stream: Readable) -> None:
+        self.stream = stream
+        self._path = path
+
+    def finish(self) -> SourceFacts:
+        with closing(_open(self._path)) as connection:
+            return SourceFacts(
+                server_version=sqlite3.sqlite_version,
+                client_version=sqlite3.sqlite_version,
+                contents=_measure(connection),
+                digest_method=DIGEST_METHOD,
+                migrations=_migrations(connection),
+                locale={"encoding": str(connection.execute("PRAGMA encoding").fetchone()[0])},
+            )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # Read-write, because reading a database in WAL mode may have to recover its log; never created.
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+
+
+def _measure(connection: sqlite3.Connection) -> Contents:
+    # A virtual table needs its module to be counted; what it stores is in tables of its own anyway.
+    names = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+        " AND sql NOT LIKE 'CREATE VIRTUAL TABLE%' ORDER BY name"
+    ).fetchall()
+    tables = {}
+    for (name,) in names:
+        quoted = str(name).replace('"', '""')
+        counted = connection.execute(f'SELECT count(*) FROM "{quoted}"')  # noqa: S608 – a name can't be bound
+        tables[str(name)] = int(counted.fetchone()[0])
+    kinds = {"index": "indexes", "view": "views", "trigger": "triggers"}
+    found = dict(connection.execute("SELECT type, count(*) FROM sqlite_master GROUP BY type").fetchall())
+    return Contents(tables, {}, {plural: int(found.get(kind, 0)) for kind, plural in kinds.items()})
+
+
+def _migrations(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    with suppress(sqlite3.OperationalError):  # a database without Django's table
+        for app, name in connection.execute("SELECT app, name FROM django_migrations ORDER BY id"):
+            found.setdefault(app, []).append(name)
+    return found
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

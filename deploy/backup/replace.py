@@ -1,0 +1,123 @@
+"""Put a backup in the live database's place: restored beside it, compared, then swapped in by name."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from deploy.buckets import Bucket
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from .engines import engine_of
+from .findings import NOT_REPLACED, REPLACED, WRONG_ENGINE
+from .manifest import Manifest
+from .restore import fill
+from .scratch import scratch_prefix
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacePlan:
+    """What replacing the live database would do.
+
+    Attributes:
+        backup, source: the backup's id and whose it is.
+        live: the database that is replaced. new: where the backup is restored first.
+        old: the name under which the live one is kept.
+        created: the backup's age as ISO 8601, UTC: everything after it is only in `old`.
+    """
+
+    backup: str
+    source: str
+    live: str
+    new: str
+    old: str
+    created: str
+    release: str
+    rows: int
+    stored_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like data for the report."""
+        return asdict(self)
+
+
+def plan_replace(conf: DeployConf, manifest: Manifest) -> ReplacePlan:
+    """What `replace_database` will do with this backup.
+
+    Raises:
+        Refusal: deploy.B013 when it is of another engine.
+    """
+    engine = engine_of(conf)
+    if manifest.engine != engine.kind:
+        raise Refusal(WRONG_ENGINE(id=manifest.id, theirs=manifest.engine, ours=engine.kind))
+    return ReplacePlan(
+        backup=manifest.id,
+        source=str(manifest.identity),
+        live=engine.database_name(),
+        new=engine.scratch_name(scratch_prefix(conf), f"restore_{secrets.token_hex(4)}"),
+        old=engine.replaced_name(f"{datetime.now(UTC):%Y%m%dT%H%M%S}"),
+        created=manifest.created.isoformat(),
+        release=manifest.release,
+        rows=sum(manifest.tables.values()),
+        stored_bytes=manifest.sizes["stored_bytes"],
+    )
+
+
+def replace_database(
+    conf: DeployConf,
+    bucket: Bucket,
+    manifest: Manifest,
+    *,
+    guard: Callable[[], None],
+    step: Step,
+    plan: ReplacePlan | None = None,
+) -> dict[str, Any]:
+    """Restore the backup beside the live database, compare it, and swap the two; the old one is kept.
+
+    The swap is one transaction (PostgreSQL) or one rename (SQLite). Killed before it, a scratch database is
+    left, which `drop_stale_scratch` removes; killed after it, the work is done.
+
+    Returns:
+        Facts: `restore_into`'s, with `database` the live name, and `kept_as`.
+
+    Raises:
+        Refusal: nothing was swapped; with exit code 1 when the restored database differs.
+    """
+    engine = engine_of(conf)
+    plan = plan or plan_replace(conf, manifest)
+    with engine.locked(plan.live, "replacing"), engine.locked(plan.new, "restoring into"):
+        guard()
+        facts = fill(engine, bucket, manifest, name=plan.new, step=step)
+        try:
+            _require_equal(step)
+            guard()
+            engine.swap(new=plan.new, old=plan.old)
+        except BaseException:
+            engine.drop(plan.new)
+            raise
+    step.add(REPLACED(live=plan.live, id=manifest.id, old=plan.old))
+    return {**facts, "database": plan.live, "kept_as": plan.old}
+
+
+def _require_equal(step: Step) -> None:
+    if errors := [finding for finding in step.findings if finding.level == "error"]:
+        raise Refusal(*errors, exit_code=1)
+
+
+def drop_replaced(conf: DeployConf, name: str, *, guard: Callable[[], None]) -> None:
+    """Drop a database that `replace_database` has put aside; without effect when it is gone.
+
+    Raises:
+        Refusal: deploy.B016 for any other name.
+    """
+    engine = engine_of(conf)
+    name = engine.check_name(name)
+    if not engine.is_replaced(name):
+        raise Refusal(NOT_REPLACED(name=name, pattern=engine.replaced_name("YYYYMMDDTHHMMSS")))
+    guard()
+    engine.drop(name)

@@ -1,0 +1,60 @@
+"""Scratch databases: where a backup is proved. Only names that are provably ours are ever dropped."""
+
+from __future__ import annotations
+
+import hashlib
+
+from deploy.conf import DeployConf
+from deploy.databases.postgresql import BUSY
+from deploy.reporting.findings import Refusal
+
+from .engines import Engine, engine_of, identity_of
+from .findings import NOT_SCRATCH
+from .naming import slug
+
+
+def scratch_prefix(conf: DeployConf) -> str:
+    """How the names of this database's scratch databases begin: the configured prefix and its tag."""
+    return identity_of(conf).scratch_prefix(conf.scratch_prefix)
+
+
+def scratch_name(conf: DeployConf, release: str) -> str:
+    """The scratch database for a release: a name of at most 63 bytes, or the path of a SQLite file."""
+    rest = f"{slug(release, 12).lower()}_{hashlib.sha256(release.encode()).hexdigest()[:8]}"
+    return engine_of(conf).scratch_name(scratch_prefix(conf), rest)
+
+
+def drop_scratch(conf: DeployConf, name: str) -> None:
+    """Drop a scratch database, if it is there.
+
+    Raises:
+        Refusal: deploy.B010 for any name that is not one of this database's scratch names.
+    """
+    engine, prefix = engine_of(conf), scratch_prefix(conf)
+    require_scratch(conf, engine, name, prefix)
+    engine.drop(name)
+
+
+def require_scratch(conf: DeployConf, engine: Engine, name: str, prefix: str) -> None:
+    """Refuse (deploy.B010) a name that is not a scratch name of this database."""
+    if not engine.is_named(name, prefix):
+        raise Refusal(NOT_SCRATCH(name=name, identity=identity_of(conf), prefix=prefix))
+
+
+def drop_stale_scratch(conf: DeployConf) -> list[str]:
+    """Drop this database's scratch databases that nobody is filling at the moment; returns their names.
+
+    Call it with the deploy lock held: a scratch database that is being rehearsed on counts as stale.
+    """
+    engine, prefix = engine_of(conf), scratch_prefix(conf)
+    dropped = []
+    for name in engine.names(prefix):
+        try:
+            with engine.locked(name, "dropping"):
+                engine.drop(name)
+        except Refusal as refusal:
+            if any(finding.id == BUSY.id for finding in refusal.findings):
+                continue
+            raise
+        dropped.append(name)
+    return dropped
