@@ -46,7 +46,7 @@ OBJECT_CORRUPT = FindingType(
 CLIENT_MISSING = FindingType(
     "deploy.K005",
     "error",
-    "The bucket {url} needs the Python package of {module}, which is not installed.",
+    "The bucket {url} needs google-cloud-storage, and its module {module} is not installed.",
     "pip install 'deploy[google]'",
 )
 

@@ -12,8 +12,10 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, BinaryIO, cast
 
+import requests
 from google.api_core.retry import Retry
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -197,6 +199,9 @@ class GCSBucket:
                 adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS)
                 self._client._http.mount("https://", adapter)
                 self._client._http.mount("http://", adapter)
+                # A download that fails is tried again without its answer being read, which would leak
+                # the connection.
+                self._client._http.hooks["response"].append(_read_failure)
             return self._client
 
     def _blob(self, name: str, generation: int | None = None) -> Any:
@@ -257,3 +262,8 @@ class GCSBucket:
 
     def _info(self, blob: Any) -> ObjectInfo:
         return info_of(str(blob.name).removeprefix(self._prefix), blob._properties)
+
+
+def _read_failure(response: requests.Response, *_: Any, **__: Any) -> None:
+    if response.status_code >= HTTPStatus.BAD_REQUEST:
+        _ = response.content

@@ -251,7 +251,23 @@ def test_a_counter_by_compare_and_swap_loses_no_step(bucket):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a b", "a%", "ä", "a\n", "a\0", "x" * 201, "a/" * 450],
+    [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        "..",
+        "a/../b",
+        "./a",
+        "a b",
+        "a%",
+        "ä",
+        "a\n",
+        "a\0",
+        "x" * 201,
+        "a/" * 450,
+    ],
 )
 def test_names_that_no_store_should_see_are_refused(bucket, name):
     for call in (bucket.stat, bucket.read, bucket.delete, lambda name: bucket.put(name, b"")):
