@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,10 @@ PNG = ImageType("image/png", ".png")
 GIF = ImageType("image/gif", ".gif")
 WEBP = ImageType("image/webp", ".webp")
 TYPES = {kind.content_type: kind for kind in (JPEG, PNG, GIF, WEBP)}
+# django-storages tells the bucket a type by the object's name, and Python before 3.13 knows .webp only where
+# the machine has an /etc/mime.types: a slim container has none.
+for _kind in TYPES.values():
+    mimetypes.add_type(_kind.content_type, _kind.suffix)
 
 
 def image_type(file: File[Any], size_bytes: int) -> ImageType | None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -8,8 +10,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError, OperationalError, transaction
 from django.test import Client
 
+from deploy.testing.gcs_server import GCSServer
 from optifit.models import Image
 from tests.optifit.conftest import GIF, JPEG, WEBP, png
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def upload(client, data, name="me.png", content_type="image/png"):
@@ -272,6 +277,48 @@ class TestNothingHalfStored:
         with pytest.raises(OSError, match="No space"):
             upload(client, png())
         assert not Image.objects.exists()
+
+
+class TestGoogleCloudStorage:
+    """The real django-storages backend and google-cloud-storage client, over HTTP."""
+
+    @pytest.fixture
+    def server(self, settings, monkeypatch):
+        with GCSServer("optifit-media") as server:
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            options = {
+                "bucket_name": "optifit-media",
+                "project_id": "optifit",
+                "file_overwrite": False,
+                "querystring_auth": False,  # nobody can sign without a key: see TestSignedUrls
+            }
+            settings.STORAGES = settings.STORAGES | {
+                "default": {"BACKEND": "storages.backends.gcloud.GoogleCloudStorage", "OPTIONS": options}
+            }
+            yield server
+            default_storage.client.close()
+
+    @pytest.mark.parametrize(("data", "content_type"), [(png(), "image/png"), (WEBP, "image/webp")])
+    def test_an_image_goes_into_the_bucket_and_comes_back(self, client, server, data, content_type):
+        body = upload(client, data, "me.bin").json()
+        name = Image.objects.get().object_name
+        blob = server.client().bucket("optifit-media").get_blob(name)
+        assert (blob.size, blob.content_type) == (len(data), content_type)
+        response = client.get(body["url"])
+        assert b"".join(response.streaming_content) == data
+        blob.delete()
+        assert client.get(body["url"]).status_code == 404
+
+    def test_a_type_is_known_on_a_machine_without_mime_types_too(self):
+        code = (
+            "import mimetypes; mimetypes.knownfiles.clear(); import optifit.image_types;"
+            "print(mimetypes.guess_type('a.webp')[0])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        assert done.stdout.strip() == "image/webp"
 
 
 class TestSignedUrls:
