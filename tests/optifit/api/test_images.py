@@ -234,6 +234,18 @@ def test_the_object_goes_with_its_row_and_with_its_owner(user, client, own_media
     assert stored_files(own_media_folder) == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_storage_that_fails_does_not_bring_a_deleted_row_back(client, monkeypatch):
+    upload(client, png())
+
+    def fails(name):
+        raise OSError("the bucket does not answer")
+
+    monkeypatch.setattr(default_storage, "delete", fails)
+    Image.objects.get().delete()
+    assert not Image.objects.exists()
+
+
 class TestNothingHalfStored:
     @pytest.mark.django_db(transaction=True)
     def test_the_object_goes_when_the_row_cannot_be(self, user, client, own_media_folder, monkeypatch):
