@@ -1,0 +1,259 @@
+"""Run exactly the given migrations, or take them back, without stopping the traffic and without half states."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db.migrations import Migration
+from django.db.migrations.exceptions import IrreversibleError
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
+
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from . import plan
+from .effects import effects
+from .errors import database_text, sqlstate
+from .findings import APPLY_FAILED, LOCK_NOT_GIVEN, NOT_REVERSIBLE, OUT_OF_ORDER, STILL_NEEDED, UNKNOWN_MIGRATION
+from .plan import MigrationKey, place
+from .session import Applier, applier
+
+# 55P03 lock_not_available; 40P01 deadlock_detected: both are "another time, perhaps".
+_RETRIED = {"55P03", "40P01"}
+
+
+def apply(
+    conf: DeployConf,
+    *,
+    alias: str,
+    migrations: Sequence[MigrationKey],
+    guard: Callable[[], None],
+    step: Step,
+) -> list[MigrationKey]:
+    """Run `migrations`, in plan order, those already applied left out; returns those that ran.
+
+    One process at a time (session advisory lock). Every statement has a lock_timeout; a migration that gets
+    no lock is rolled back and tried again, with jitter, until DEPLOY['APPLY_TIMEOUT_SECONDS'] have passed.
+    Each atomic migration and its record are one transaction, so a kill at any moment leaves all or nothing
+    of it. `guard` is called before each attempt.
+
+    Raises:
+        Refusal: deploy.M050 to M055; what ran before stays applied and is skipped by the next run.
+    """
+    plan.require_supported(alias)
+    if not migrations:
+        return []
+    with applier(conf, alias) as session:
+        executor = _executor(alias)
+        wanted = _in_order(executor, migrations)
+        todo = [key for key in wanted if key not in executor.loader.applied_migrations]
+        if todo:
+            _require_parents(executor, todo)
+            _run(executor, todo, session, guard, step)
+        executor.check_replacements()
+        _facts(step, session)
+        return todo
+
+
+def reverse(
+    conf: DeployConf,
+    *,
+    alias: str,
+    migrations: Sequence[MigrationKey],
+    guard: Callable[[], None],
+    step: Step,
+) -> list[MigrationKey]:
+    """Take back `migrations`, last one first, those not applied left out; returns those that were taken back.
+
+    Raises:
+        Refusal: deploy.M054 before anything is changed when one of them has no way back; M056 when a migration
+            that stays depends on one of them.
+    """
+    plan.require_supported(alias)
+    if not migrations:
+        return []
+    with applier(conf, alias) as session:
+        executor = _executor(alias)
+        wanted = _in_order(executor, migrations)
+        todo = [key for key in reversed(wanted) if key in executor.loader.applied_migrations]
+        _require_reversible(executor, todo)
+        states = _states_before(executor, todo)
+        for done, key in enumerate(todo):
+            migration = executor.loader.graph.nodes[key]
+            step.progress(done, len(todo), unit="migrations", note=place(key))
+            _attempts(session, guard, step, key, migration, states[key], executor.unapply_migration)
+        if todo:
+            _signal_after(alias, plan.state_of(_executor(alias).loader, plan.applied(alias)))
+        _facts(step, session)
+        return todo
+
+
+def _run(
+    executor: MigrationExecutor, todo: list[MigrationKey], session: Applier, guard: Callable[[], None], step: Step
+) -> None:
+    alias = executor.connection.alias
+    executor.recorder.ensure_schema()
+    state = plan.state_of(executor.loader, executor.loader.applied_migrations)
+    pairs = [(executor.loader.graph.nodes[key], False) for key in todo]
+    emit_pre_migrate_signal(0, False, alias, apps=state.apps, plan=pairs)  # noqa: FBT003 – Django's signature
+    for done, key in enumerate(todo):
+        step.progress(done, len(todo), unit="migrations", note=place(key))
+        migration = executor.loader.graph.nodes[key]
+        state = _attempts(session, guard, step, key, migration, state, executor.apply_migration)
+    step.progress(len(todo), len(todo), unit="migrations")
+    _signal_after(alias, state, pairs)
+
+
+def _attempts(
+    session: Applier,
+    guard: Callable[[], None],
+    step: Step,
+    key: MigrationKey,
+    migration: Migration,
+    state: ProjectState,
+    act: Callable[[ProjectState, Migration], Any],
+) -> ProjectState:
+    """One migration until it is through, or the time for locks is over."""
+    began = time.monotonic()
+    attempts = 0
+    while True:
+        attempts += 1
+        guard()
+        tried = state.clone()
+        try:
+            after = _in_one_transaction(session, migration, tried, act)
+        except IrreversibleError as error:
+            raise Refusal(NOT_REVERSIBLE(problem=plan.one_line(error), place=place(key)), exit_code=1) from error
+        except OperationalError as error:
+            if sqlstate(error) not in _RETRIED:
+                raise Refusal(_failure(key, migration, error), exit_code=1) from error
+            pause = random.uniform(0.5, 1.5) * min(session.limit_seconds, 0.25 * 2 ** min(attempts, 6))  # noqa: S311 – jitter
+            if time.monotonic() + pause >= session.deadline:
+                raise Refusal(_gave_up(session, key, attempts, time.monotonic() - began), exit_code=1) from error
+            time.sleep(pause)
+        except Refusal:
+            raise
+        except Exception as error:
+            raise Refusal(_failure(key, migration, error), exit_code=1) from error
+        else:
+            timings = step.facts.setdefault("migrations", {})
+            timings[place(key)] = {"attempts": attempts, "seconds": round(time.monotonic() - began, 3)}
+            return after
+
+
+def _in_one_transaction(
+    session: Applier, migration: Migration, state: ProjectState, act: Callable[[ProjectState, Migration], Any]
+) -> ProjectState:
+    """Django records a migration with deferred SQL after its commit; a kill between would never converge."""
+    if not migration.atomic:
+        act(state, migration)
+    else:
+        with (
+            session.connection.constraint_checks_disabled(),
+            transaction.atomic(using=session.connection.alias),
+        ):
+            act(state, migration)
+    return state
+
+
+def _failure(key: MigrationKey, migration: Migration, error: Exception) -> Any:
+    rolled_back = "was rolled back" if migration.atomic else "is not atomic: what it did so far stays"
+    text = database_text(error) if isinstance(error, DatabaseError) else f"{type(error).__name__}: {plan.one_line(error)}"
+    return APPLY_FAILED(rolled_back=rolled_back, problem=text, place=place(key))
+
+
+def _gave_up(session: Applier, key: MigrationKey, attempts: int, seconds: float) -> Any:
+    return LOCK_NOT_GIVEN(
+        limit=session.limit_seconds,
+        attempts=attempts,
+        seconds=seconds,
+        blocker=_blocker(session),
+        place=place(key),
+    )
+
+
+def _blocker(session: Applier) -> str:
+    """Who holds a lock on the tables of the statement that got none: pid, application, age; no query text."""
+    tables = [effect.table for effect in effects(session.statement) if effect.table]
+    with session.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM now() - a.xact_start)::int AS age"
+            " FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE l.granted AND l.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL"
+            " AND c.relkind IN ('r', 'p') AND (c.relname = ANY(%s) OR %s) ORDER BY age DESC LIMIT 3",
+            [tables, not tables],
+        )
+        rows = cursor.fetchall()
+    found = [
+        f"pid {pid} ({name or 'no application name'}, {state}, transaction open for {age} s)"
+        for pid, name, state, age in rows
+    ]
+    return "; ".join(found) or "a session that has gone meanwhile"
+
+
+def _executor(alias: str) -> MigrationExecutor:
+    loader = plan.load(alias)
+    executor = MigrationExecutor(connections[alias])
+    executor.loader = loader
+    return executor
+
+
+def _in_order(executor: MigrationExecutor, migrations: Sequence[MigrationKey]) -> list[MigrationKey]:
+    unknown = sorted(set(migrations) - set(executor.loader.graph.nodes))
+    if unknown:
+        raise Refusal(*(UNKNOWN_MIGRATION(name=place(key), place=place(key)) for key in unknown), exit_code=1)
+    return [key for key in plan.full_plan(executor.loader) if key in set(migrations)]
+
+
+def _require_parents(executor: MigrationExecutor, todo: list[MigrationKey]) -> None:
+    there = set(executor.loader.applied_migrations)
+    for key in todo:
+        missing = sorted({n.key for n in executor.loader.graph.node_map[key].parents} - there)
+        if missing:
+            names = ", ".join(place(one) for one in missing)
+            raise Refusal(OUT_OF_ORDER(needed=names, place=place(key)), exit_code=1)
+        there.add(key)
+
+
+def _require_reversible(executor: MigrationExecutor, todo: list[MigrationKey]) -> None:
+    staying = set(executor.loader.applied_migrations) - set(todo)
+    for key in todo:
+        dependents = sorted({n.key for n in executor.loader.graph.node_map[key].children} & staying)
+        if dependents:
+            names = ", ".join(place(one) for one in dependents)
+            raise Refusal(STILL_NEEDED(dependents=names, place=place(key)), exit_code=1)
+        for operation in executor.loader.graph.nodes[key].operations:
+            if not operation.reversible:
+                problem = f"{type(operation).__name__} has no reverse"
+                raise Refusal(NOT_REVERSIBLE(problem=problem, place=place(key)), exit_code=1)
+
+
+def _states_before(executor: MigrationExecutor, todo: list[MigrationKey]) -> dict[MigrationKey, ProjectState]:
+    """The state in front of each migration to take back, of applied migrations only."""
+    states: dict[MigrationKey, ProjectState] = {}
+    state = plan.state_of(executor.loader, ())
+    for key in plan.full_plan(executor.loader):
+        migration = executor.loader.graph.nodes[key]
+        if key in todo:
+            states[key] = state.clone()
+        if key in executor.loader.applied_migrations:
+            migration.mutate_state(state, preserve=False)
+    return states
+
+
+def _signal_after(alias: str, state: ProjectState, pairs: Sequence[Any] = ()) -> None:
+    """What `migrate` does at its end: content types, permissions and whatever the project hangs on it."""
+    state.clear_delayed_apps_cache()
+    emit_post_migrate_signal(0, False, alias, apps=state.apps, plan=list(pairs))  # noqa: FBT003 – Django's signature
+
+
+def _facts(step: Step, session: Applier) -> None:
+    if session.leftovers:
+        step.facts["leftover_indexes"] = session.leftovers

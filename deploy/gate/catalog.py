@@ -1,0 +1,189 @@
+"""Tables as a release's code needs them, and as a row of SQL effects leaves them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.state import ProjectState
+
+from .effects import SERIAL, Effect, normal_type
+from .plan import migrates
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`default`: the database fills it when an INSERT leaves it out. `sends_default`: the code's INSERT says DEFAULT."""
+
+    name: str
+    type: str
+    null: bool
+    default: bool = False
+    generated: bool = False
+    sends_default: bool = False
+    field: str = ""
+    references: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tightening:
+    """A constraint that appeared: what wrote freely before may now be refused."""
+
+    kind: str
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass
+class Table:
+    """`unique` and `checks` are what the code itself declares; `tightened` is what came on top."""
+
+    name: str
+    model: str = ""
+    columns: dict[str, Column] = field(default_factory=dict)
+    unique: set[frozenset[str]] = field(default_factory=set)
+    checks: set[str] = field(default_factory=set)
+    tightened: list[Tightening] = field(default_factory=list)
+    created: bool = False
+
+
+class Catalog:
+    """The tables of a database, as far as they are known."""
+
+    def __init__(self, tables: Iterable[Table] = ()) -> None:
+        self.tables: dict[str, Table] = {table.name: table for table in tables}
+        self.unreadable: list[tuple[str, str]] = []
+
+    @classmethod
+    def of(
+        cls, state: ProjectState, connection: BaseDatabaseWrapper, only: Collection[str] | None = None
+    ) -> Catalog:
+        """The tables that the models of `state` read and write through `connection` (`only` these, if given).
+
+        A model whose columns can't be told is listed in `unreadable` and left out.
+        """
+        catalog = cls()
+        for model in state.apps.get_models(include_auto_created=True):
+            meta = model._meta
+            name = bare(meta.db_table)
+            if meta.proxy or not meta.managed or meta.swapped or (only is not None and name not in only):
+                continue
+            if not migrates(connection.alias, meta.app_label, meta.model_name):
+                continue
+            try:
+                catalog.tables[name] = _table(model, name, connection)
+            except Exception as error:  # noqa: BLE001 – a project's own field class may fail; it is reported
+                catalog.unreadable.append((meta.label, f"{type(error).__name__}: {error}"[:200]))
+        return catalog
+
+    def copy(self) -> Catalog:
+        return Catalog(
+            replace(
+                table,
+                columns=dict(table.columns),
+                unique=set(table.unique),
+                checks=set(table.checks),
+                tightened=list(table.tightened),
+            )
+            for table in self.tables.values()
+        )
+
+    def is_new(self, table: str) -> bool:
+        """The table was created by the effects seen so far: nobody else can be waiting for it."""
+        return table in self.tables and self.tables[table].created
+
+    def apply(self, effect: Effect) -> None:
+        """Change the tables as `effect` does; what it says of unknown tables and columns is ignored."""
+        if effect.kind == "create_table":
+            table = Table(effect.table, created=True)
+            self.tables[effect.table] = table
+            for part in effect.added:
+                table.columns[part.column] = _column(part)
+            return
+        table_or_none = self.tables.get(effect.table)
+        if table_or_none is None:
+            return
+        table = table_or_none
+        column = table.columns.get(effect.column)
+        if effect.kind == "drop_table":
+            del self.tables[effect.table]
+        elif effect.kind == "rename_table":
+            del self.tables[effect.table]
+            self.tables[effect.new] = replace(table, name=effect.new)
+        elif effect.kind == "add_column":
+            table.columns[effect.column] = _column(effect)
+        elif effect.kind in {"add_unique", "add_check", "add_fk", "add_exclude", "add_primary_key"} or (
+            effect.kind == "create_index" and effect.unique
+        ):
+            kind = effect.kind if effect.kind != "create_index" else "add_unique"
+            table.tightened.append(Tightening(kind, effect.name, effect.columns))
+        elif effect.kind == "drop_constraint":
+            table.tightened = [one for one in table.tightened if one.name != effect.name]
+        elif column is not None:
+            self._change_column(table, column, effect)
+
+    @staticmethod
+    def _change_column(table: Table, column: Column, effect: Effect) -> None:
+        if effect.kind == "drop_column":
+            del table.columns[column.name]
+        elif effect.kind == "rename_column":
+            del table.columns[column.name]
+            table.columns[effect.new] = replace(column, name=effect.new)
+        elif effect.kind == "set_type":
+            table.columns[column.name] = replace(column, type=effect.new)
+        elif effect.kind in {"set_not_null", "drop_not_null", "add_not_null"}:
+            table.columns[column.name] = replace(column, null=effect.kind == "drop_not_null")
+        elif effect.kind in {"set_default", "drop_default"}:
+            has_default = effect.kind == "set_default" and effect.default is not None
+            table.columns[column.name] = replace(column, default=has_default)
+
+
+def bare(db_table: str) -> str:
+    """A table's name without the schema that people smuggle into `db_table` by quotes."""
+    return re.split(r'"\."', db_table)[-1].strip('"')
+
+
+def _column(effect: Effect) -> Column:
+    return Column(
+        name=effect.column,
+        type=effect.new,
+        null=not effect.not_null,
+        default=effect.default is not None or effect.identity or bool(effect.generated),
+        generated=bool(effect.generated),
+    )
+
+
+def _table(model: type, name: str, connection: BaseDatabaseWrapper) -> Table:
+    meta = model._meta  # type: ignore[attr-defined]  # a model class
+    table = Table(name, meta.label)
+    for one in meta.local_concrete_fields:
+        kind = one.db_parameters(connection=connection)["type"]
+        if kind is None:
+            continue
+        kind = normal_type(kind)
+        suffix = one.db_type_suffix(connection=connection) or ""
+        sends_default = one.has_db_default()
+        target = one.remote_field.model if one.remote_field and getattr(one, "db_constraint", False) else None
+        table.columns[one.column] = Column(
+            name=one.column,
+            type=SERIAL.get(kind, kind),
+            null=one.null,
+            default=bool(suffix) or sends_default or one.generated,
+            generated=one.generated,
+            sends_default=sends_default or bool(suffix),
+            field=one.name,
+            references=target._meta.label if target is not None else "",
+        )
+        if one.unique:
+            table.unique.add(frozenset({one.column}))
+        if one.db_check(connection):
+            table.checks.add(one.column)
+    for names in meta.unique_together:
+        table.unique.add(frozenset(meta.get_field(part).column for part in names))
+    for constraint in meta.constraints:
+        table.checks.add(constraint.name)
+        if fields := getattr(constraint, "fields", ()):
+            table.unique.add(frozenset(meta.get_field(part).column for part in fields))
+    return table

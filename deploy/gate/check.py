@@ -1,0 +1,302 @@
+"""The static gate: pending migrations judged by what they do to the deployed code and to a table in use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
+
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Finding, has_errors
+
+from . import advice, plan
+from .catalog import Catalog
+from .compat import Breakage, breakages
+from .drift import model_changes
+from .findings import CONTRACT, DEPLOYED_UNKNOWN, NOT_JUDGED, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT
+from .offline import Collected, collect, connection_like
+from .plan import MigrationKey, place
+from .rules import lock_findings
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """The judgement of a set of migrations.
+
+    Attributes:
+        pending: all of them in plan order; `expand` and `contract` part it (expand runs before the switch).
+        plan_fingerprint: SHA-256 hex over order, phases and source files.
+        drops_only: those of `pending` that only take away; new code never waits for them.
+    """
+
+    pending: tuple[MigrationKey, ...]
+    expand: tuple[MigrationKey, ...]
+    contract: tuple[MigrationKey, ...]
+    findings: tuple[Finding, ...]
+    plan_fingerprint: str
+    drops_only: tuple[MigrationKey, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """No error among the findings."""
+        return not has_errors(self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like, for the report and the ledger."""
+        return {
+            "pending": [place(key) for key in self.pending],
+            "expand": [place(key) for key in self.expand],
+            "contract": [place(key) for key in self.contract],
+            "plan_fingerprint": self.plan_fingerprint,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+def check(
+    conf: DeployConf,
+    *,
+    alias: str | None = None,
+    deployed: frozenset[MigrationKey] | None,
+    everything: bool = False,
+) -> GateReport:
+    """Judge what database `alias` has not applied yet, against the code that has run `deployed`.
+
+    With `deployed=None` the deployed code is taken to be the one whose migrations are applied. With
+    `everything` no database is asked, and each migration of the project's own history is judged as a release
+    of its own: the old code is the state before it. Nothing is written.
+
+    Raises:
+        Refusal: an unsupported engine, an unreachable database, a graph that can't be built.
+    """
+    alias = alias or conf.database
+    plan.require_supported(alias)
+    loader = plan.load(None if everything else alias)
+    found = plan.graph_findings(loader, None if everything else alias)
+    if everything:
+        judged = [_judge_each(loader, alias)]
+    else:
+        pending = plan.pending(loader)
+        applied = frozenset(loader.applied_migrations)
+        found += _unknown_to_image(loader, deployed)
+        judged = [judge(loader, pending, applied=applied, deployed=deployed, alias=alias)]
+    if not loader.detect_conflicts():
+        found += model_changes(loader, alias)
+    report = judged[0]
+    return GateReport(
+        report.pending, report.expand, report.contract, (*found, *report.findings), report.plan_fingerprint,
+        report.drops_only,
+    )  # fmt: skip
+
+
+def _unknown_to_image(loader: MigrationLoader, deployed: frozenset[MigrationKey] | None) -> list[Finding]:
+    replaced = {old for one in loader.disk_migrations.values() for old in one.replaces}
+    missing = sorted((deployed or frozenset()) - set(loader.disk_migrations) - replaced)
+    if not missing:
+        return []
+    names = ", ".join(place(key) for key in missing[:5])
+    return [DEPLOYED_UNKNOWN(count=len(missing), names=names)]
+
+
+def _judge_each(loader: MigrationLoader, alias: str) -> GateReport:
+    state = plan.state_of(loader, ())
+    keys = plan.full_plan(loader)
+    parts: list[GateReport] = []
+    for key in keys:
+        if not plan.is_own(key[0]):
+            loader.graph.nodes[key].mutate_state(state, preserve=False)
+            continue
+        before = state.clone()
+        collected = collect(key, loader.graph.nodes[key], state, alias)
+        parts.append(_verdict(loader, [collected], [before], before, state, alias))
+    contract = {key for part in parts for key in part.contract}
+    return GateReport(
+        tuple(keys),
+        tuple(key for key in keys if key not in contract),
+        tuple(key for key in keys if key in contract),
+        tuple(finding for part in parts for finding in part.findings),
+        plan.fingerprint(loader, [(key, "contract" if key in contract else "expand") for key in keys]),
+        tuple(key for part in parts for key in part.drops_only),
+    )
+
+
+def judge(
+    loader: MigrationLoader,
+    pending: Sequence[MigrationKey],
+    *,
+    applied: Collection[MigrationKey],
+    deployed: Collection[MigrationKey] | None,
+    alias: str,
+) -> GateReport:
+    """Judge `pending` (in plan order) as one release on top of `applied`."""
+    state = plan.state_of(loader, applied)
+    base = state.clone()
+    old = base if deployed is None else plan.state_of(loader, deployed)
+    befores: list[ProjectState] = []
+    collected: list[Collected] = []
+    for key in pending:
+        befores.append(state.clone())
+        collected.append(collect(key, loader.graph.nodes[key], state, alias))
+    return _verdict(loader, collected, befores, old, state, alias, base=base)
+
+
+def _verdict(
+    loader: MigrationLoader,
+    collected: Sequence[Collected],
+    befores: Sequence[ProjectState],
+    old_state: ProjectState,
+    new_state: ProjectState,
+    alias: str,
+    *,
+    base: ProjectState | None = None,
+) -> GateReport:
+    connection = connection_like(alias)
+    vendor = connections[alias].vendor
+    touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
+    touched -= {""}
+    pending = tuple(one.key for one in collected)
+    if not touched and not any(one.unknown for one in collected):
+        return _without_effects(loader, collected, alias)
+    old = Catalog.of(old_state, connection, touched)
+    new = Catalog.of(new_state, connection, touched)
+    start = Catalog.of(base, connection, touched) if base is not None else old.copy()
+    findings: list[Finding] = [
+        NOT_JUDGED(operation=f"model {label}", problem=problem)
+        for label, problem in dict(new.unreadable).items()
+    ]
+    # 1. Which migrations does the deployed code not survive? They, and what depends on them, wait.
+    broken: dict[MigrationKey, list[Breakage]] = {}
+    catalog = start.copy()
+    seen = set(breakages(old, catalog, touched))
+    for one in collected:
+        findings += lock_findings(one, catalog, vendor)
+        now = breakages(old, catalog, touched)
+        if vendor == "sqlite":
+            now = [one_break for one_break in now if "takes less" not in one_break.reason]
+        if fresh := [each for each in now if each not in seen]:
+            broken[one.key] = fresh
+        seen.update(now)
+    blockers = _waiting_for(loader, pending, set(broken))
+    contract = tuple(key for key in pending if key in blockers)
+    # 2. Does the new code live on what is there before the switch?
+    half = start.copy()
+    for one in collected:
+        if one.key not in blockers:
+            _replay(half, one)
+    missing = breakages(new, half, touched)
+    needed: dict[MigrationKey, list[Breakage]] = {}
+    for one in collected:
+        if one.key in blockers and missing:
+            _replay(half, one)
+            left = breakages(new, half, touched)
+            if repaired := [each for each in missing if each not in left]:
+                needed[one.key] = repaired
+            missing = [each for each in left if each in missing]
+    # 3. Say so.
+    for one, before in zip(collected, befores, strict=True):
+        findings += _phase_findings(one, before, old, broken, needed, blockers)
+    if vendor == "postgresql":
+        findings += _orphans(collected, blockers, old, start)
+    return GateReport(
+        pending,
+        tuple(key for key in pending if key not in blockers),
+        contract,
+        tuple(findings),
+        plan.fingerprint(loader, [(key, "contract" if key in blockers else "expand") for key in pending]),
+        tuple(one.key for one in collected if one.effects and _only_drops(one)),
+    )
+
+
+def _without_effects(loader: MigrationLoader, collected: Sequence[Collected], alias: str) -> GateReport:
+    pending = tuple(one.key for one in collected)
+    findings = [f for one in collected for f in lock_findings(one, Catalog(), connections[alias].vendor)]
+    prints = plan.fingerprint(loader, [(key, "expand") for key in pending])
+    return GateReport(pending, pending, (), tuple(findings), prints)
+
+
+def _replay(catalog: Catalog, one: Collected) -> None:
+    for effect in one.effects:
+        catalog.apply(effect)
+
+
+def _only_drops(one: Collected) -> bool:
+    return all(
+        effect.kind in {"drop_table", "drop_column", "drop_constraint", "drop_index"}
+        for effect in one.effects
+    )
+
+
+def _waiting_for(
+    loader: MigrationLoader, pending: Iterable[MigrationKey], broken: set[MigrationKey]
+) -> dict[MigrationKey, MigrationKey]:
+    """The postponed migrations, each with the one that makes it wait (itself, when it breaks the old code)."""
+    waiting: dict[MigrationKey, MigrationKey] = {}
+    for key in pending:
+        if key in broken:
+            waiting[key] = key
+            continue
+        for parent in sorted(node.key for node in loader.graph.node_map[key].parents):
+            if parent in waiting:
+                waiting[key] = waiting[parent]
+                break
+    return waiting
+
+
+def _phase_findings(
+    one: Collected,
+    before: ProjectState,
+    old: Catalog,
+    broken: dict[MigrationKey, list[Breakage]],
+    needed: dict[MigrationKey, list[Breakage]],
+    blockers: dict[MigrationKey, MigrationKey],
+) -> list[Finding]:
+    where = place(one.key)
+    old_text = "; ".join(each.text for each in broken.get(one.key, [])[:3])
+    new_text = "; ".join(each.text for each in needed.get(one.key, [])[:3])
+    found: list[Finding] = []
+    if one.key in broken and one.key in needed:
+        code = advice.split_advice(one.migration.operations, before, one.key[0])
+        found.append(SPLIT(old=old_text, new=new_text, code=code, place=where))
+    elif one.key in broken:
+        found.append(CONTRACT(old=old_text, place=where))
+    elif one.key in needed:
+        found.append(ORDER(new=new_text, blocker=place(blockers[one.key]), place=where))
+    elif one.key in blockers:
+        found.append(CONTRACT(old=f"it depends on {place(blockers[one.key])}", place=where))
+    for effect in one.effects:
+        table = old.tables.get(effect.table)
+        if effect.kind == "drop_not_null" and table and effect.column in table.columns:
+            found.append(NULLS_APPEAR(table=effect.table, column=effect.column, place=where))
+    return found
+
+
+def _orphans(
+    collected: Sequence[Collected], blockers: dict[MigrationKey, MigrationKey], old: Catalog, start: Catalog
+) -> list[Finding]:
+    """Foreign keys that outlive the code that cascaded over them, until postdeploy drops their columns."""
+    found: list[Finding] = []
+    for one in collected:
+        if one.key not in blockers:
+            continue
+        for effect in one.effects:
+            table = start.tables.get(effect.table)
+            if table is None or effect.kind not in {"drop_table", "drop_column"}:
+                continue
+            gone = (
+                [table.columns[effect.column]]
+                if effect.column in table.columns
+                else list(table.columns.values())
+            )
+            for column in gone:
+                if column.references and column.references != table.model:
+                    code = (
+                        f"migrations.RunSQL('ALTER TABLE {effect.table} DROP CONSTRAINT "
+                        "…'),   # SELECT conname FROM pg_constraint WHERE "
+                        f"conrelid = '{effect.table}'::regclass AND contype = 'f';"
+                    )
+                    values = {"table": effect.table, "column": column.name, "target": column.references}
+                    found.append(ORPHAN_REFERENCE(code=code, place=place(one.key), **values))
+    return found

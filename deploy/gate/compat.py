@@ -1,0 +1,191 @@
+"""Which statements of a release's code fail on a schema: states compared, not operations matched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from .catalog import Catalog, Column, Table
+
+_WHOLE = {"smallint": 2, "integer": 4, "bigint": 8}
+_TEXT = {"varchar", "char", "text", "citext"}
+_ROOMIER = {
+    "date": {"timestamp", "timestamp with time zone"},
+    "real": {"double precision", "numeric"},
+    "double precision": set(),
+    "json": {"jsonb"},
+    "jsonb": {"json"},
+    "cidr": {"inet"},
+    "timestamp": {"timestamp with time zone"},
+    "timestamp with time zone": {"timestamp"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """Statements (INSERT, SELECT, …) of a model that fail, on which field, and why."""
+
+    model: str
+    field: str
+    statements: tuple[str, ...]
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """For a message: `shop.Order.note: INSERT fails, …`."""
+        name = f"{self.model}.{self.field}" if self.field else self.model
+        fails = "fail" if len(self.statements) > 1 else "fails"
+        return f"{name}: {', '.join(self.statements)} {fails}, {self.reason}"
+
+
+EVERY = ("SELECT", "INSERT", "UPDATE", "DELETE")
+WRITES = ("INSERT", "UPDATE")
+
+
+def breakages(code: Catalog, database: Catalog, tables: Collection[str]) -> list[Breakage]:
+    """What of the code's models, on `tables`, the database would refuse."""
+    found: list[Breakage] = []
+    for name in sorted(set(tables) & set(code.tables)):
+        needed = code.tables[name]
+        there = database.tables.get(name)
+        if there is None:
+            found.append(Breakage(needed.model, "", EVERY, f"table {name} is not there"))
+        else:
+            found += _on_table(needed, there)
+    return found
+
+
+def _on_table(needed: Table, there: Table) -> list[Breakage]:
+    found: list[Breakage] = []
+    for column in needed.columns.values():
+        if reason := _refused(column, there.columns.get(column.name)):
+            found.append(Breakage(needed.model, column.field, *reason))
+    for extra in there.columns.values():
+        if extra.name not in needed.columns and not extra.null and not extra.default:
+            found.append(
+                Breakage(
+                    needed.model,
+                    "",
+                    ("INSERT",),
+                    f"column {extra.name} is NOT NULL without a database default and the code does not know it",
+                )
+            )
+    for one in there.tightened:
+        columns = frozenset(one.columns)
+        if _can_violate(one.kind, columns, needed, there):
+            found.append(
+                Breakage(
+                    needed.model,
+                    "",
+                    WRITES,
+                    f"{_RULES[one.kind]}{_named(one.name, one.columns)} may refuse its rows",
+                )
+            )
+    return found
+
+
+_RULES = {
+    "add_unique": "the uniqueness",
+    "add_primary_key": "the primary key",
+    "add_exclude": "the exclusion",
+    "add_check": "the check",
+    "add_fk": "the foreign key",
+}
+
+
+def _named(name: str, columns: tuple[str, ...]) -> str:
+    return f" {name}" if name else f" of {', '.join(columns)}"
+
+
+def _refused(column: Column, there: Column | None) -> tuple[tuple[str, ...], str] | None:
+    if there is None:
+        return ("SELECT", *WRITES), f"column {column.name} is not there"
+    if column.generated and not there.generated:
+        return None
+    if there.generated and not column.generated:
+        return WRITES, f"column {column.name} is generated"
+    if column.null and not there.null:
+        return WRITES, f"column {column.name} does not take the NULL that the code may write"
+    if column.sends_default and not there.default and not there.null:
+        return ("INSERT",), f"column {column.name} has lost the default that the code leaves to the database"
+    if reason := misfit(column.type, there.type):
+        return reason
+    return None
+
+
+def _can_violate(kind: str, columns: frozenset[str], needed: Table, there: Table) -> bool:
+    if kind == "add_unique" and columns in needed.unique:
+        return False
+    if kind == "add_check" and (columns & needed.checks):
+        return False
+    known = columns & set(needed.columns)
+    if kind == "add_fk":
+        return any(not needed.columns[name].references for name in known)
+    if not known:
+        # The code leaves these columns to the database: NULL violates nothing, a constant default may.
+        unknown = [there.columns[name] for name in columns if name in there.columns]
+        return kind == "add_unique" and bool(unknown) and all(one.default and not one.null for one in unknown)
+    if kind == "add_unique":
+        unknown = [there.columns[name] for name in columns - known if name in there.columns]
+        return not any(one.null and not one.default for one in unknown)
+    return True
+
+
+def misfit(code: str, column: str) -> tuple[tuple[str, ...], str] | None:
+    """Why values of type `code` do not go into a column of type `column`: (statements, reason), or None."""
+    if code == column or not code or not column:
+        return None
+    code_base, code_size = _parts(code)
+    base, size = _parts(column)
+    narrowed = f"{code} became {column}, which takes less"
+    if code_base in _WHOLE and base in _WHOLE:
+        return (WRITES, narrowed) if _WHOLE[base] < _WHOLE[code_base] else None
+    if code_base in _WHOLE and base in {"numeric", "double precision"}:
+        return (WRITES, narrowed) if size and size[0] - size[-1] * (len(size) > 1) < 19 else None
+    if code_base in _TEXT and base in _TEXT:
+        too_small = bool(size) and (not code_size or size[0] < code_size[0])
+        return (WRITES, narrowed) if too_small else None
+    if code_base == base == "numeric":
+        if not size:
+            return None
+        scale, code_scale = size[1] if len(size) > 1 else 0, code_size[1] if len(code_size) > 1 else 0
+        loses = not code_size or scale < code_scale or size[0] - scale < code_size[0] - code_scale
+        return (WRITES, narrowed) if loses else None
+    if base == code_base or base in _ROOMIER.get(code_base, set()):
+        return None
+    return ("SELECT", *WRITES), f"its type {code} became {column}"
+
+
+def rewrites(old: str, new: str) -> bool:
+    """ALTER COLUMN TYPE rewrites the table.
+
+    PostgreSQL skips the rewrite when the old type is binary coercible to the new one or an unconstrained
+    domain over it (https://www.postgresql.org/docs/current/sql-altertable.html, Notes).
+    """
+    if old == new:
+        return False
+    old_base, old_size = _parts(old)
+    base, size = _parts(new)
+    if old_base in {"varchar", "text", "citext"} and base in {"varchar", "text", "citext"}:
+        if not size:
+            return False
+        return old_base != "varchar" or base != "varchar" or not old_size or size[0] < old_size[0]
+    if old_base == base == "numeric":
+        if not size:
+            return False
+        same_scale = len(old_size) == len(size) and old_size[1:] == size[1:]
+        return not (old_size and same_scale and size[0] >= old_size[0])
+    if {old_base, base} == {"timestamp", "timestamp with time zone"}:
+        return False  # under UTC, which Django sets on its connections (PostgreSQL 12 and newer)
+    if base == old_base in {"varbit", "interval", "time", "timestamp", "timestamp with time zone"}:
+        return bool(size) and (not old_size or size[0] < old_size[0])
+    return (old_base, base) != ("cidr", "inet")
+
+
+def _parts(kind: str) -> tuple[str, list[int]]:
+    match = re.match(r"([^(\[]+)(?:\(([\d,]+)\))?(.*)", kind)
+    if match is None:
+        return kind, []
+    sizes = [int(part) for part in (match.group(2) or "").split(",") if part]
+    return (match.group(1) + match.group(3)).strip(), sizes

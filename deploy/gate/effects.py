@@ -1,0 +1,350 @@
+"""What SQL statements do to a schema, as data: the ground of every rule and of the compatibility check.
+
+Recognises Django's own DDL and the statements that people write into RunSQL; what it does not know is an
+effect of kind `other`. Table names lose their schema: a project's tables are told apart by name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from .tokens import Token, parenthesised, split, split_list, tokenize
+
+_COLUMN_ENDS = (
+    "not", "null", "default", "constraint", "check", "unique", "primary", "references", "generated", "collate",
+    "using", "deferrable", "initially", "storage", "compression",
+)  # fmt: skip
+_ALIASES = {
+    "int": "integer", "int4": "integer", "int8": "bigint", "int2": "smallint", "bool": "boolean",
+    "float8": "double precision", "float4": "real", "decimal": "numeric", "timestamptz": "timestamp with time zone",
+    "character varying": "varchar", "character": "char", "bpchar": "char",
+}  # fmt: skip
+SERIAL = {"serial": "integer", "bigserial": "bigint", "smallserial": "smallint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One thing that a statement does.
+
+    Attributes:
+        kind: create_table, drop_table, rename_table, add_column, drop_column, rename_column, set_type,
+            set_not_null, drop_not_null, set_default, drop_default, add_unique, add_primary_key, add_exclude,
+            add_check, add_not_null, add_fk, drop_constraint, validate, create_index, drop_index, reindex,
+            update, delete, truncate, lock, vacuum_full, cluster, transaction, gone, detach, other.
+        table, column, name: bare names, lower case unless quoted; name is the constraint's, index's or object's.
+        new: the new name of a rename, the new type of a column, the referenced table of a foreign key.
+        columns: of an index, constraint or new table's definition.
+        not_null, default, generated, identity: of a new column; default is SQL text.
+        concurrently, valid, using_index, unique, batched: how it is done.
+        verb: the statement's first words, for messages.
+    """
+
+    kind: str
+    table: str = ""
+    column: str = ""
+    name: str = ""
+    new: str = ""
+    columns: tuple[str, ...] = ()
+    added: tuple[Effect, ...] = ()
+    not_null: bool = False
+    default: str | None = None
+    generated: str = ""
+    identity: bool = False
+    concurrently: bool = False
+    valid: bool = True
+    using_index: bool = False
+    unique: bool = False
+    batched: bool = False
+    verb: str = ""
+
+
+def effects(sql: str) -> list[Effect]:
+    """Every effect of a script, in order."""
+    found: list[Effect] = []
+    for statement in split(tokenize(sql)):
+        found += _Reader(statement).read()
+    return found
+
+
+def normal_type(text: str) -> str:
+    """A type's one spelling: lower case, no spaces around parentheses, aliases resolved."""
+    text = re.sub(r"\s*([(),\[\]])\s*", r"\1", text.strip().lower())
+    base, bracket, rest = text.partition("(")
+    base = " ".join(base.split())
+    if base.startswith("timestamp") and rest.endswith("with time zone"):
+        return "timestamp with time zone"
+    if base in {"timestamp without time zone", "timestamp"} and not rest.endswith("with time zone"):
+        return "timestamp"
+    return _ALIASES.get(base, base) + bracket + rest
+
+
+class _Reader:
+    """Reads one statement from left to right."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens = tokens
+        self.at = 0
+
+    # -- moving ----------------------------------------------------------------------------------------
+    def peek(self, ahead: int = 0) -> Token:
+        index = self.at + ahead
+        return self.tokens[index] if index < len(self.tokens) else Token("end", "")
+
+    def accept(self, *words: str) -> bool:
+        """Step over these words if they come next, in this order."""
+        if all(self.peek(index).is_word(word) for index, word in enumerate(words)):
+            self.at += len(words)
+            return True
+        return False
+
+    def skip_optional(self, *phrases: str) -> None:
+        for phrase in phrases:
+            self.accept(*phrase.split())
+
+    def identifier(self) -> str:
+        """A name, without its schema."""
+        name = ""
+        while self.peek().is_identifier:
+            name = self.peek().text
+            self.at += 1
+            if not self.peek().is_sign("."):
+                break
+            self.at += 1
+        return name
+
+    def rest(self) -> list[Token]:
+        return self.tokens[self.at :]
+
+    def names_in_parentheses(self) -> tuple[str, ...]:
+        while self.at < len(self.tokens) and not self.peek().is_sign("("):
+            self.at += 1
+        inside, self.at = parenthesised(self.tokens, self.at)
+        return tuple(part[0].text for part in split_list(inside) if part[0].is_identifier)
+
+    # -- statements ------------------------------------------------------------------------------------
+    def read(self) -> list[Effect]:
+        first = self.peek()
+        if not first.is_identifier:
+            return []
+        reader = {
+            "alter": self._alter, "create": self._create, "drop": self._drop, "update": self._update,
+            "delete": self._delete, "truncate": self._truncate, "lock": self._lock, "vacuum": self._vacuum,
+            "cluster": self._cluster, "reindex": self._reindex, "refresh": self._refresh, "with": self._with,
+            "comment": list, "set": list, "reset": list, "select": list, "insert": list, "analyze": list,
+            "grant": list, "revoke": list, "do": list, "show": list,
+        }.get(first.text)  # fmt: skip
+        if reader is not None:
+            return list(reader())
+        if first.is_word("begin", "commit", "rollback", "start", "end", "abort"):
+            if self.peek(1).is_word("to") or self.peek(2).is_word("to"):
+                return []  # ROLLBACK TO SAVEPOINT leaves the transaction alone
+            return [Effect("transaction", verb=first.text.upper())]
+        return [Effect("other", verb=first.text.upper())]
+
+    def _with(self) -> list[Effect]:
+        for index, token in enumerate(self.tokens):
+            if token.is_word("update", "delete") and not self.tokens[index - 1].is_word("for", "on"):
+                nested = _Reader(self.tokens[index:]).read()
+                return [replace(effect, batched=True) for effect in nested] if self._has("limit") else nested
+        return []
+
+    def _has(self, *words: str) -> bool:
+        return any(token.is_word(*words) for token in self.tokens)
+
+    def _update(self) -> list[Effect]:
+        self.at = 1
+        self.accept("only")
+        table = self.identifier()
+        return [Effect("update", table, batched=self._has("limit", "between"), verb="UPDATE")]
+
+    def _delete(self) -> list[Effect]:
+        self.at = 1
+        self.skip_optional("from", "only")
+        table = self.identifier()
+        return [Effect("delete", table, batched=self._has("limit", "between"), verb="DELETE")]
+
+    def _truncate(self) -> list[Effect]:
+        self.at = 1
+        self.skip_optional("table", "only")
+        table = self.identifier()
+        return [Effect("truncate", table, verb=f"TRUNCATE {table}")]
+
+    def _lock(self) -> list[Effect]:
+        self.at = 1
+        self.skip_optional("table", "only")
+        table = self.identifier()
+        words = [token.text for token in self.rest() if token.kind == "word"]
+        mode = " ".join(words[words.index("in") + 1 : -1]).upper() if "in" in words else "ACCESS EXCLUSIVE"
+        return [Effect("lock", table, new=mode.removesuffix(" MODE"), verb="LOCK TABLE")]
+
+    def _vacuum(self) -> list[Effect]:
+        if not self._has("full"):
+            return [Effect("other", verb="VACUUM")]
+        names = [
+            t.text
+            for t in self.tokens[1:]
+            if t.is_identifier and t.text not in {"full", "analyze", "verbose"}
+        ]
+        return [Effect("vacuum_full", names[-1] if names else "every table", verb="VACUUM FULL")]
+
+    def _cluster(self) -> list[Effect]:
+        self.at = 1
+        self.accept("verbose")
+        return [Effect("cluster", self.identifier() or "every table", verb="CLUSTER")]
+
+    def _reindex(self) -> list[Effect]:
+        concurrently = self._has("concurrently")
+        names = [t.text for t in self.tokens if t.is_identifier]
+        return [Effect("reindex", names[-1], concurrently=concurrently, verb="REINDEX")]
+
+    def _refresh(self) -> list[Effect]:
+        concurrently = self._has("concurrently")
+        return (
+            []
+            if concurrently
+            else [Effect("reindex", self.tokens[-1].text, verb="REFRESH MATERIALIZED VIEW")]
+        )
+
+    def _drop(self) -> list[Effect]:
+        self.at = 1
+        kind = " ".join(
+            t.text for t in (self.peek(), self.peek(1)) if t.is_word("materialized", "view", "foreign")
+        )
+        kind = kind or self.peek().text
+        self.at += len(kind.split())
+        concurrently = self.accept("concurrently")
+        self.accept("if", "exists")
+        names = []
+        for part in split_list(self.rest()):
+            reader = _Reader(part)
+            names.append(reader.identifier())
+        names = [name for name in names if name]
+        if kind in {"table", "foreign"}:
+            return [Effect("drop_table", name, verb="DROP TABLE") for name in names]
+        if kind == "index":
+            return [Effect("drop_index", name=n, concurrently=concurrently, verb="DROP INDEX") for n in names]
+        if kind in {"database", "schema"}:
+            return [Effect("truncate", name, verb=f"DROP {kind.upper()} {name}") for name in names]
+        if kind in {
+            "view",
+            "materialized view",
+            "function",
+            "procedure",
+            "type",
+            "domain",
+            "sequence",
+            "extension",
+        }:
+            return [Effect("gone", name=name, verb=f"DROP {kind.upper()} {name}") for name in names]
+        return [Effect("other", verb=f"DROP {kind.upper()}")]
+
+    def _create(self) -> list[Effect]:
+        self.at = 1
+        unique = self.accept("unique")
+        if self.accept("index"):
+            return self._create_index(unique=unique)
+        self.skip_optional("or replace", "global", "local", "temporary", "temp", "unlogged")
+        if self.accept("table"):
+            return self._create_table()
+        return [Effect("other", verb=f"CREATE {self.peek().text.upper()}")]
+
+    def _create_index(self, *, unique: bool) -> list[Effect]:
+        concurrently = self.accept("concurrently")
+        self.accept("if", "not", "exists")
+        name = "" if self.peek().is_word("on") else self.identifier()
+        self.skip_optional("on", "only")
+        table = self.identifier()
+        columns = self.names_in_parentheses()
+        return [
+            Effect(
+                "create_index", table, name=name, columns=columns, unique=unique, concurrently=concurrently,
+                verb="CREATE INDEX",
+            )
+        ]  # fmt: skip
+
+    def _create_table(self) -> list[Effect]:
+        self.accept("if", "not", "exists")
+        table = self.identifier()
+        added: list[Effect] = []
+        if self.peek().is_sign("("):
+            inside, self.at = parenthesised(self.tokens, self.at)
+            for part in split_list(inside):
+                is_column = not part[0].is_word(
+                    "constraint", "primary", "unique", "check", "foreign", "exclude", "like"
+                )
+                added += _Reader(part).column(table)[:1] if is_column else []
+        return [Effect("create_table", table, added=tuple(added), verb="CREATE TABLE")]
+
+    def column(self, table: str) -> list[Effect]:
+        """A column definition, with the constraints that it carries."""
+        name = self.identifier()
+        start = self.at
+        while self.at < len(self.tokens) and not self.peek().is_word(*_COLUMN_ENDS):
+            self.at += 1
+        kind = normal_type(_text(self.tokens[start : self.at]))
+        options = self.tokens[self.at :]
+        words = [token.text if token.kind == "word" else "" for token in options]
+        column = Effect(
+            "add_column", table, name,
+            new=SERIAL.get(kind, kind),
+            not_null=_follows(words, "not", "null") or _follows(words, "primary", "key") or kind in SERIAL,
+            default=_default(options),
+            generated=_generated(words),
+            identity=kind in SERIAL or "identity" in words,
+            verb="ADD COLUMN",
+        )  # fmt: skip
+        found = [column]
+        if "unique" in words or _follows(words, "primary", "key"):
+            kind = "add_unique" if "unique" in words else "add_primary_key"
+            found.append(Effect(kind, table, name, columns=(name,), verb="UNIQUE"))
+        if "references" in words:
+            reader = _Reader(options)
+            reader.at = words.index("references") + 1
+            target = reader.identifier()
+            # A new column without a default is NULL everywhere: PostgreSQL skips the scan for it.
+            found.append(
+                Effect("add_fk", table, name, new=target, columns=(name,), valid=column.default is not None)
+            )
+        if "check" in words:
+            found.append(Effect("add_check", table, name, columns=(name,), valid=column.default is not None))
+        return found
+
+    def _alter(self) -> list[Effect]:
+        from .alter import read_alter
+
+        self.at = 1
+        return read_alter(self)
+
+
+def _follows(words: list[str], first: str, second: str) -> bool:
+    return any(pair == (first, second) for pair in zip(words, words[1:], strict=False))
+
+
+def _generated(words: list[str]) -> str:
+    if "generated" not in words or "identity" in words:
+        return ""
+    return "virtual" if "virtual" in words else "stored"
+
+
+def _default(tokens: list[Token]) -> str | None:
+    """The SQL text after DEFAULT (not of GENERATED BY DEFAULT)."""
+    for index, token in enumerate(tokens):
+        if token.is_word("default") and not (index and tokens[index - 1].is_word("by")):
+            end = index + 1
+            depth = 0
+            while end < len(tokens):
+                part = tokens[end]
+                depth += part.is_sign("(") - part.is_sign(")")
+                if depth == 0 and end > index + 1 and part.is_word(*_COLUMN_ENDS):
+                    break
+                end += 1
+            text = _text(tokens[index + 1 : end])
+            return None if text.lower() == "null" else text
+    return None
+
+
+def _text(tokens: list[Token]) -> str:
+    """Tokens as SQL text again, for messages and types."""
+    text = " ".join(f'"{t.text}"' if t.kind == "name" else t.text for t in tokens)
+    return re.sub(r"\s*([(),.\[\]]|::)\s*", r"\1", text)

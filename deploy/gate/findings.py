@@ -1,0 +1,283 @@
+"""Every finding of the migration gate, declared in one place."""
+
+from __future__ import annotations
+
+from deploy.reporting.findings import FindingType
+
+# --- compatibility of the code on both sides of the switch ---------------------------------------------
+SPLIT = FindingType(
+    "deploy.M001",
+    "error",
+    "The deployed code breaks after it ({old}), and the new code cannot live without it ({new}).",
+    "Split it, so that each step leaves both releases working:\n{code}",
+    why="Old and new containers run side by side during a switch, and the old ones are the way back.",
+)
+CONTRACT = FindingType(
+    "deploy.M002",
+    "info",
+    "Contract phase, to run in postdeploy when no old container is left: {old}.",
+    "Nothing to do: predeploy leaves it out and postdeploy runs it.",
+)
+ORDER = FindingType(
+    "deploy.M003",
+    "error",
+    "The new code needs it before the switch ({new}), but it depends on {blocker}, which must wait until after.",
+    "Let {blocker} come after it: move {blocker} to the end of the app's migrations, or into the next release.",
+    why="A contract migration is postponed, and with it everything that depends on it.",
+)
+ORPHAN_REFERENCE = FindingType(
+    "deploy.M004",
+    "warning",
+    "Until it runs in postdeploy, {table}.{column} still references {target}: the new code's DELETE of a "
+    "referenced {target} row fails.",
+    "Drop the foreign key's constraint first, in a migration before this one:\n{code}",
+)
+NULLS_APPEAR = FindingType(
+    "deploy.M005",
+    "info",
+    "{table}.{column} may be NULL from now on, which the deployed code does not expect to read.",
+    "Write no NULL until the old containers are gone, or release code that tolerates NULL first.",
+)
+BROKEN_GRAPH = FindingType(
+    "deploy.M006",
+    "error",
+    "Django cannot build the migration graph: {problem}",
+    "python manage.py showmigrations --plan",
+)
+HISTORY = FindingType(
+    "deploy.M007",
+    "error",
+    "The database's history contradicts the graph: {problem}",
+    "python manage.py showmigrations --plan   # then make the dependency true, or fake the missing one",
+)
+TWO_LEAVES = FindingType(
+    "deploy.M008",
+    "error",
+    "App {app} has more than one last migration: {names}.",
+    "python manage.py makemigrations --merge {app}",
+)
+MODELS_CHANGED = FindingType(
+    "deploy.M009",
+    "error",
+    "The models of {app} have changes without a migration: {changes}.",
+    "python manage.py makemigrations {app}",
+)
+
+# --- locks -----------------------------------------------------------------------------------------------
+INDEX_BLOCKS = FindingType(
+    "deploy.M010",
+    "warning",
+    "CREATE INDEX {name} takes a SHARE lock on {table}: no write passes while the index is built{held}.",
+    "Build it CONCURRENTLY, alone in a migration:\n{code}",
+)
+FOREIGN_KEY_SCANS = FindingType(
+    "deploy.M011",
+    "warning",
+    "The foreign key {table}.{column} is validated in place: SHARE ROW EXCLUSIVE on {table} and {target} during "
+    "a scan of {table}.",
+    "Add it NOT VALID, and validate it in a migration of its own:\n{code}",
+)
+CHECK_SCANS = FindingType(
+    "deploy.M012",
+    "warning",
+    "The check {name} is validated in place: ACCESS EXCLUSIVE on {table} during a scan of it.",
+    "Add it NOT VALID, and validate it in a migration of its own:\n{code}",
+)
+NOT_NULL_SCANS = FindingType(
+    "deploy.M013",
+    "warning",
+    "SET NOT NULL scans {table} under ACCESS EXCLUSIVE to prove that {column} has no NULL.",
+    "Prove it beforehand with a valid check (the scan is then skipped, PostgreSQL 12 and newer):\n{code}",
+)
+UNIQUE_BUILDS = FindingType(
+    "deploy.M014",
+    "warning",
+    "The {what} on {table} ({columns}) builds its index under ACCESS EXCLUSIVE.",
+    "Build a unique index CONCURRENTLY, then attach it:\n{code}",
+)
+TYPE_REWRITES = FindingType(
+    "deploy.M015",
+    "warning",
+    "{table}.{column} changes from {old} to {new}: PostgreSQL rewrites {table} under ACCESS EXCLUSIVE.",
+    "Add a new column, write both, fill it in batches, then drop the old one:\n{code}",
+)
+COLUMN_REWRITES = FindingType(
+    "deploy.M016",
+    "warning",
+    "ADD COLUMN {table}.{column} has {what}: PostgreSQL rewrites {table} under ACCESS EXCLUSIVE.",
+    "Add it nullable and without that, set the default afterwards, and fill the rows in batches:\n{code}",
+)
+UNBATCHED = FindingType(
+    "deploy.M017",
+    "warning",
+    "{verb} on {table} in one statement keeps a row lock on every row that it touches until the migration commits.",
+    "Do it in batches, outside of a transaction:\n{code}",
+)
+DESTROYS = FindingType(
+    "deploy.M018",
+    "error",
+    "{verb} destroys data that no reverse migration brings back.",
+    "Take it out of the migration; do it by hand, after a verified backup: python manage.py backupdb",
+)
+MAINTENANCE = FindingType(
+    "deploy.M019",
+    "warning",
+    "{verb} holds {lock} on {table} for as long as it or its transaction takes.",
+    "{hint}",
+)
+CONCURRENTLY_IN_TRANSACTION = FindingType(
+    "deploy.M020",
+    "error",
+    "{verb} CONCURRENTLY cannot run in a transaction, and this migration is atomic.",
+    "class Migration(migrations.Migration):\n    atomic = False",
+)
+VALIDATED_TOO_SOON = FindingType(
+    "deploy.M021",
+    "warning",
+    "VALIDATE CONSTRAINT {name} runs in the transaction that added it, which still holds its strong lock on "
+    "{table} during the scan.",
+    "Move VALIDATE CONSTRAINT into the next migration.",
+)
+NO_REVERSE = FindingType(
+    "deploy.M022",
+    "warning",
+    "{operation} has no reverse: going back over this migration needs the backup.",
+    "{code}",
+)
+DATA_WITH_DDL = FindingType(
+    "deploy.M023",
+    "warning",
+    "RunPython shares a transaction with schema changes of {table}: their locks stay held while it works.",
+    "Move RunPython into a migration of its own.",
+)
+TRANSACTION_CONTROL = FindingType(
+    "deploy.M024",
+    "error",
+    "RunSQL contains {verb}, which cuts the migration's own transaction in two.",
+    "Take {verb} out; set atomic = False on the migration if it must not be one transaction.",
+)
+OBJECT_GONE = FindingType(
+    "deploy.M025",
+    "warning",
+    "{verb}: code that still uses it fails from then on, and the models do not show who does.",
+    "Retire it one release after the last code that uses it.",
+)
+NOT_JUDGED = FindingType(
+    "deploy.M026",
+    "warning",
+    "The SQL of {operation} cannot be made without running it ({problem}); it was not judged.",
+    "Rehearse it on a restored copy: python manage.py migrategate rehearse --scratch NAME",
+)
+JSON_COLUMN = FindingType(
+    "deploy.M027",
+    "warning",
+    "{table}.{column} has type json, which has no equality operator: SELECT DISTINCT of the old code fails on it.",
+    "Use jsonb: models.JSONField()",
+)
+DEPLOYED_UNKNOWN = FindingType(
+    "deploy.M028",
+    "info",
+    "The deployed release has {count} migrations that this image lacks ({names}): it is newer, or they were squashed.",
+    "python manage.py releases list",
+)
+
+# --- rehearsal ----------------------------------------------------------------------------------------------
+FAILS_ON_COPY = FindingType(
+    "deploy.M040",
+    "error",
+    "It fails on the copy of the data: {problem}",
+    "Correct the migration, or the data that it meets, and rehearse again.",
+)
+OLD_CODE_BROKEN = FindingType(
+    "deploy.M041",
+    "error",
+    "After the expand migrations the deployed code can no longer {statement} {model}: {problem}",
+    "Make the change in a way that both releases survive: python manage.py migrategate check",
+)
+NEW_CODE_BROKEN = FindingType(
+    "deploy.M042",
+    "error",
+    "Before the contract migrations the new code cannot {statement} {model}: {problem}",
+    "Let the expand migrations bring what it needs: python manage.py migrategate check",
+)
+LOCK_TOO_LONG = FindingType(
+    "deploy.M043",
+    "error",
+    "It held {lock} on {table} ({size}) for {seconds:.1f} s on the copy; the limit is {limit:g} s.",
+    "Use the form that does not hold it: python manage.py migrategate check. "
+    "Or raise DEPLOY['STATEMENT_LOCK_TIMEOUT_SECONDS'].",
+)
+REWRITTEN = FindingType(
+    "deploy.M044",
+    "warning",
+    "It rewrote {table} ({size}) under ACCESS EXCLUSIVE in {seconds:.2f} s.",
+    "On a table that grows, add a new column and fill it in batches instead.",
+)
+REVERSE_DIFFERS = FindingType(
+    "deploy.M045",
+    "warning",
+    "Reversing the migrations does not bring the schema back: {problem}",
+    "Going back over them needs the backup; correct their reverse operations if it should not.",
+)
+NOT_EXERCISED = FindingType(
+    "deploy.M046",
+    "info",
+    "{model} could not be exercised before the migrations either ({statement}: {problem}); nothing is known of it.",
+    "Put a row into the table, so that the exercise has one to copy.",
+)
+
+# --- apply, reverse, wait -----------------------------------------------------------------------------------
+APPLIER_BUSY = FindingType(
+    "deploy.M050",
+    "error",
+    "Another process has been applying migrations for more than {seconds:g} s: {holder}.",
+    "Wait for it, or end it: SELECT pg_terminate_backend({pid});",
+)
+LOCK_NOT_GIVEN = FindingType(
+    "deploy.M051",
+    "error",
+    "It got no lock within {limit:g} s in {attempts} attempts of {seconds:.0f} s together; blocked by {blocker}.",
+    "End the blocker or choose a quieter time, then run it again: python manage.py migrategate apply",
+)
+APPLY_FAILED = FindingType(
+    "deploy.M052",
+    "error",
+    "It failed and {rolled_back}: {problem}",
+    "Correct it and run again: python manage.py migrategate rehearse --scratch NAME",
+)
+UNKNOWN_MIGRATION = FindingType(
+    "deploy.M053",
+    "error",
+    "This image has no migration {name}.",
+    "Run the command from the image of the release that has it.",
+)
+NOT_REVERSIBLE = FindingType(
+    "deploy.M054",
+    "error",
+    "It cannot be reversed: {problem}",
+    "Restore the backup that was taken before it: python manage.py restoredb",
+)
+OUT_OF_ORDER = FindingType(
+    "deploy.M055",
+    "error",
+    "It needs {needed} first, which is neither applied nor among those to run.",
+    "python manage.py migrategate check",
+)
+STILL_NEEDED = FindingType(
+    "deploy.M056",
+    "error",
+    "It cannot be reversed while {dependents} is applied.",
+    "Reverse {dependents} first.",
+)
+NOT_APPLIED_YET = FindingType(
+    "deploy.M060",
+    "error",
+    "After {seconds:g} s these migrations of this image are still not applied: {names}.",
+    "python manage.py migrategate apply",
+)
+UNREACHABLE = FindingType(
+    "deploy.M061",
+    "error",
+    "Database {alias} does not answer: {problem}",
+    "Check the address and that the server runs; `migrategate check --all` needs no database.",
+)

@@ -1,0 +1,183 @@
+"""SQL of migrations without a database: Django's own schema editor on a connection that never connects.
+
+The statements are PostgreSQL's on every engine: they are the vocabulary in which changes are judged.
+Names of constraints, which Django looks up in the database, are made up; nothing here depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
+from django.db.migrations.operations import SeparateDatabaseAndState
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from .effects import Effect, effects
+from .plan import MigrationKey
+
+# What Django's feature flags assume of the server; newer than all that they ask about.
+ASSUMED_SERVER_VERSION = 180000
+
+
+class NeedsDatabase(Exception):  # noqa: N818 – it states a need
+    """An operation asked the database something while its SQL was being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a migration: its text, what it does, and the operation that it belongs to."""
+
+    sql: str
+    effects: tuple[Effect, ...]
+    operation: Operation
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A migration's statements in the order in which they would run.
+
+    `unknown` are operations whose SQL could not be made, with the reason.
+    """
+
+    key: MigrationKey
+    migration: Migration
+    statements: tuple[Statement, ...]
+    unknown: tuple[tuple[Operation, str], ...] = field(default=())
+
+    @property
+    def effects(self) -> list[Effect]:
+        """What all statements do, in order."""
+        return [effect for statement in self.statements for effect in statement.effects]
+
+
+def connection_like(alias: str) -> BaseDatabaseWrapper:
+    """A PostgreSQL connection named `alias` that makes SQL and refuses to connect."""
+    from django.db.backends.postgresql.base import DatabaseWrapper
+
+    class Offline(DatabaseWrapper):
+        def connect(self) -> None:
+            raise NeedsDatabase("it asks the database")
+
+        def ensure_connection(self) -> None:
+            raise NeedsDatabase("it asks the database")
+
+    defaults = dict(connections.settings[alias]) if alias in connections.settings else {}
+    settings = {**defaults, "ENGINE": "django.db.backends.postgresql", "OPTIONS": {}}
+    offline = Offline(settings, alias)
+    offline.__dict__["pg_version"] = ASSUMED_SERVER_VERSION
+    return offline
+
+
+@contextmanager
+def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any]:
+    editor_class: Any = connection.SchemaEditorClass
+
+    class Writer(editor_class):  # type: ignore[misc]  # the engine's editor is known at run time only
+        def execute(self, sql: object, params: Sequence[object] | None = ()) -> None:
+            text = str(sql)
+            written.append(text % tuple(_literal(value) for value in params) if params else text)
+
+        def _constraint_names(self, model: Any, column_names: Any = None, **kinds: Any) -> list[str]:
+            kind = next(
+                (name for name in ("unique", "foreign_key", "check", "index") if kinds.get(name)), "any"
+            )
+            return [f"{model._meta.db_table}_{'_'.join(column_names or ())}_{kind}"]
+
+        def _get_sequence_name(self, table: str, column: str) -> None:
+            return None
+
+        def _is_collation_deterministic(self, collation_name: str) -> bool:
+            return True
+
+    editor = Writer(connection, collect_sql=True, atomic=False)
+    editor.deferred_sql = []
+    yield editor
+
+
+def collect(key: MigrationKey, migration: Migration, state: ProjectState, alias: str) -> Collected:
+    """The statements of `migration` on top of `state`, which is moved forward (in place) over it.
+
+    Nothing is executed: RunPython contributes no statement, and an operation that needs the database to make
+    its SQL is listed in `unknown`; the walk goes on after it.
+    """
+    connection = connection_like(alias)
+    written: list[str] = []
+    statements: list[Statement] = []
+    unknown: list[tuple[Operation, str]] = []
+    owners: dict[int, tuple[object, int, Operation]] = {}
+    with _editor(connection, written) as editor, _in_place_of(alias, connection):
+        for position, operation in enumerate(migration.operations):
+            before = state.clone()
+            operation.state_forwards(migration.app_label, state)
+            for part, part_before, part_after in _database_parts(
+                operation, migration.app_label, before, state
+            ):
+                try:
+                    part.database_forwards(migration.app_label, editor, part_before, part_after)
+                except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
+                    unknown.append((part, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"))
+                statements += [_statement(sql, part, position) for sql in written]
+                written.clear()
+                for sql in editor.deferred_sql:
+                    owners.setdefault(id(sql), (sql, position, part))
+        statements += [_statement(str(sql), *owners[id(sql)][:0:-1]) for sql in editor.deferred_sql]
+    return Collected(key, migration, tuple(statements), tuple(unknown))
+
+
+def flattened(operations: Sequence[Operation]) -> Iterator[Operation]:
+    """The operations that touch the database, those inside SeparateDatabaseAndState included."""
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from flattened(operation.database_operations)
+        else:
+            yield operation
+
+
+def _statement(sql: str, operation: Operation, position: int) -> Statement:
+    return Statement(sql, tuple(effects(sql)), operation, position)
+
+
+def _database_parts(
+    operation: Operation, app_label: str, before: ProjectState, after: ProjectState
+) -> Iterator[tuple[Operation, ProjectState, ProjectState]]:
+    """What of `operation` becomes SQL, with the states around each part; RunPython never does."""
+    if not isinstance(operation, SeparateDatabaseAndState):
+        if operation.reduces_to_sql:
+            yield operation, before, after
+        return
+    for part in operation.database_operations:
+        part_after = before.clone()
+        part.state_forwards(app_label, part_after)
+        yield from _database_parts(part, app_label, before, part_after)
+        before = part_after
+
+
+@contextmanager
+def _in_place_of(alias: str, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """While SQL is made, `alias` is the connection that refuses: no operation can reach the real database."""
+    real = connections[alias] if alias in connections.settings else None
+    connections[alias] = connection  # type: ignore[assignment]  # the stubs know connections as read only
+    try:
+        yield
+    finally:
+        if real is None:
+            del connections[alias]
+        else:
+            connections[alias] = real  # type: ignore[assignment]  # as above
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,165 @@
+"""The migration graph: what this image brings, what is applied, and what is therefore pending, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from django.apps import apps
+from django.db import DatabaseError, connections, router
+from django.db.migrations import Migration
+from django.db.migrations.exceptions import (
+    BadMigrationError,
+    CircularDependencyError,
+    InconsistentMigrationHistory,
+    NodeNotFoundError,
+)
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
+
+from deploy.databases.client_tools import UNSUPPORTED_ENGINE
+from deploy.reporting.findings import Finding, Refusal
+
+from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES, UNREACHABLE
+
+MigrationKey = tuple[str, str]
+
+SUPPORTED_VENDORS = frozenset({"postgresql", "sqlite"})
+
+
+def place(key: MigrationKey) -> str:
+    """`app_label.migration_name`, the place of a finding about a migration."""
+    return f"{key[0]}.{key[1]}"
+
+
+def require_supported(alias: str) -> None:
+    """Refuse an engine whose locks and statements are not known here.
+
+    Raises:
+        Refusal: deploy.D002, exit code 2.
+    """
+    connection = connections[alias]
+    if connection.vendor not in SUPPORTED_VENDORS:
+        raise Refusal(UNSUPPORTED_ENGINE(engine=connection.settings_dict["ENGINE"]))
+
+
+def load(alias: str | None) -> MigrationLoader:
+    """The graph on disk with what database `alias` has applied; `None` asks no database.
+
+    Raises:
+        Refusal: deploy.M006 for a graph that Django can't build, deploy.M061 when the database does not answer.
+    """
+    try:
+        return MigrationLoader(connections[alias] if alias else None, ignore_no_migrations=True)
+    except (BadMigrationError, CircularDependencyError, NodeNotFoundError, ImportError, SyntaxError) as error:
+        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
+    except DatabaseError as error:
+        raise Refusal(UNREACHABLE(alias=alias, problem=one_line(error))) from error
+
+
+def full_plan(loader: MigrationLoader) -> list[MigrationKey]:
+    """Every migration of the graph in the order in which Django runs them on an empty database."""
+    ordered: dict[MigrationKey, None] = {}
+    for leaf in loader.graph.leaf_nodes():
+        for key in loader.graph.forwards_plan(leaf):
+            ordered.setdefault(key)
+    return list(ordered)
+
+
+def is_in(key: MigrationKey, migration: Migration, known: Collection[MigrationKey]) -> bool:
+    """`known` has the migration itself, or everything that it replaces (squashed migrations)."""
+    return key in known or (bool(migration.replaces) and all(old in known for old in migration.replaces))
+
+
+def pending(loader: MigrationLoader) -> list[MigrationKey]:
+    """What the database of `loader` lacks, in plan order."""
+    return [key for key in full_plan(loader) if key not in loader.applied_migrations]
+
+
+def state_of(loader: MigrationLoader, known: Collection[MigrationKey]) -> ProjectState:
+    """The models as they are when exactly `known` has run."""
+    state = ProjectState(real_apps=loader.unmigrated_apps)
+    for key in full_plan(loader):
+        migration = loader.graph.nodes[key]
+        if is_in(key, migration, known):
+            migration.mutate_state(state, preserve=False)
+    return state
+
+
+def leaves() -> dict[str, list[str]]:
+    """The last migrations of every app in this image: one name each, more where branches conflict."""
+    found: dict[str, list[str]] = {}
+    for app_label, name in sorted(load(None).graph.leaf_nodes()):
+        found.setdefault(app_label, []).append(name)
+    return found
+
+
+def applied(alias: str) -> frozenset[MigrationKey]:
+    """What the database says has run, as `migrate` would see it (a squash counts when its parts have run).
+
+    Raises:
+        Refusal: deploy.M061 when the database does not answer.
+    """
+    loader = load(alias)
+    try:
+        recorded = MigrationRecorder(connections[alias]).applied_migrations()
+    except DatabaseError as error:
+        raise Refusal(UNREACHABLE(alias=alias, problem=one_line(error))) from error
+    return frozenset(recorded) | frozenset(loader.applied_migrations)
+
+
+def graph_findings(loader: MigrationLoader, alias: str | None) -> list[Finding]:
+    """Two leaves in an app, and a history in which a migration ran before one that it needs."""
+    found = [
+        TWO_LEAVES(app=app, names=", ".join(names), place=place((app, names[-1])))
+        for app, names in sorted(loader.detect_conflicts().items())
+    ]
+    if alias:
+        try:
+            loader.check_consistent_history(connections[alias])
+        except InconsistentMigrationHistory as error:
+            found.append(HISTORY(problem=one_line(error)))
+    return found
+
+
+def source_path(migration: Migration) -> Path | None:
+    """The file that defines the migration, or None for one made at run time."""
+    try:
+        return Path(inspect.getfile(type(migration)))
+    except (TypeError, OSError):
+        return None
+
+
+def fingerprint(loader: MigrationLoader, phases: Iterable[tuple[MigrationKey, str]]) -> str:
+    """SHA-256 over the ordered migrations, their phases and the bytes of their files.
+
+    `apply` after a rehearsal is sound only while this is unchanged.
+    """
+    digest = hashlib.sha256()
+    for key, phase in phases:
+        path = source_path(loader.graph.nodes[key])
+        body = path.read_bytes() if path and path.is_file() else b""
+        digest.update(f"{key[0]}\0{key[1]}\0{phase}\0{len(body)}\0".encode())
+        digest.update(body)
+    return digest.hexdigest()
+
+
+def migrates(alias: str, app_label: str, model_name: str | None = None) -> bool:
+    """The project's routers let `alias` hold this app or model."""
+    return bool(router.allow_migrate(alias, app_label, model_name=model_name))
+
+
+def is_own(app_label: str) -> bool:
+    """The app belongs to the project, not to an installed package whose migrations it can't write."""
+    try:
+        path = apps.get_app_config(app_label).path
+    except LookupError:
+        return True
+    return "site-packages" not in path and "dist-packages" not in path
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,88 @@
+"""The start hook's question: is the schema there that this image's code needs?"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from django.db import DatabaseError, connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from . import plan
+from .check import judge
+from .findings import NOT_APPLIED_YET, UNREACHABLE
+from .plan import MigrationKey, place
+
+
+def missing(loader: MigrationLoader, applied: frozenset[MigrationKey]) -> list[MigrationKey]:
+    """The migrations of the graph that have not run, in plan order; a squash has when its parts have."""
+    return [key for key in plan.full_plan(loader) if not plan.is_in(key, loader.graph.nodes[key], applied)]
+
+
+def wait(
+    conf: DeployConf,
+    *,
+    alias: str,
+    timeout_seconds: float,
+    step: Step,
+    deployed: frozenset[MigrationKey] | None = None,
+) -> None:
+    """Return when every migration that this image's code needs is applied, also when the database has more.
+
+    Contract migrations run after the switch, when the containers that wait here already serve; so they are
+    not waited for. A database that does not answer yet is asked again.
+
+    Raises:
+        Refusal: deploy.M060 with the missing names, deploy.M061 when the database never answered; exit code 1.
+    """
+    plan.require_supported(alias)
+    began = time.monotonic()
+    loader = plan.load(None)
+    judged: dict[tuple[MigrationKey, ...], list[MigrationKey]] = {}
+    problem = ""
+    awaited: list[MigrationKey] = []
+    while True:
+        try:
+            recorded = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
+        except DatabaseError as error:
+            problem = plan.one_line(error)
+            connections[alias].close()
+        else:
+            problem = ""
+            lacking = tuple(missing(loader, recorded))
+            if lacking not in judged:
+                judged[lacking] = _needed(alias, lacking, deployed)
+            awaited = judged[lacking]
+            if not awaited:
+                step.facts["postponed"] = [place(key) for key in lacking]
+                step.facts["waited_seconds"] = round(time.monotonic() - began, 3)
+                return
+        if time.monotonic() - began >= timeout_seconds:
+            break
+        step.progress(time.monotonic() - began, timeout_seconds, unit="seconds", note="waiting for the schema")
+        left = timeout_seconds - (time.monotonic() - began)
+        time.sleep(max(0.0, min(left, random.uniform(0.2, 0.6))))  # noqa: S311 – jitter, not a secret
+    if problem:
+        raise Refusal(UNREACHABLE(alias=alias, problem=problem), exit_code=1)
+    names = ", ".join(place(key) for key in awaited)
+    raise Refusal(NOT_APPLIED_YET(seconds=timeout_seconds, names=names), exit_code=1)
+
+
+def _needed(
+    alias: str, lacking: tuple[MigrationKey, ...], deployed: frozenset[MigrationKey] | None
+) -> list[MigrationKey]:
+    if not lacking:
+        return []
+    loader = plan.load(alias)
+    pending = plan.pending(loader)
+    applied = frozenset(loader.applied_migrations)
+    postponed: set[MigrationKey] = set()
+    for old in (None, deployed) if deployed is not None else (None,):
+        report = judge(loader, pending, applied=applied, deployed=old, alias=alias)
+        postponed |= set(report.contract) | set(report.drops_only)
+    return [key for key in pending if key not in postponed]
