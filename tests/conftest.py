@@ -1,0 +1,64 @@
+"""What a machine lacks is skipped by name, with the command that installs it; nothing else ever is."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that tests marked `marker` need; `present` looks for it, once, when such a test is there."""
+
+    marker: str
+    what: str
+    install: str
+    present: Callable[[], bool]
+
+
+@cache
+def has_docker() -> bool:
+    try:
+        done = subprocess.run(["docker", "info"], capture_output=True, timeout=10, check=False)  # noqa: S607 – from PATH
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+@cache
+def has_chromium() -> bool:
+    return shutil.which("chromium") is not None
+
+
+@cache
+def has_firestore() -> bool:
+    gcloud = shutil.which("gcloud")
+    if not gcloud:
+        return False
+    sdk = Path(gcloud).resolve().parent.parent
+    return (sdk / "platform" / "cloud-firestore-emulator").is_dir()
+
+
+NEEDS = (
+    Need("needs_docker", "a running Docker engine", "apt-get install docker.io docker-compose", has_docker),
+    Need("needs_chromium", "Debian's Chromium", "apt-get install chromium", has_chromium),
+    Need(
+        "needs_firestore",
+        "Google's Firestore emulator",
+        "gcloud components install cloud-firestore-emulator",
+        has_firestore,
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for need in NEEDS:
+        needy = [item for item in items if item.get_closest_marker(need.marker)]
+        if needy and not need.present():
+            skip = pytest.mark.skip(reason=f"{need.what} is missing: {need.install}")
+            for item in needy:
+                item.add_marker(skip)
