@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .create import create_backup
     from .engines import database_name
     from .manifest import Manifest
-    from .replace import drop_replaced, plan_replace, replace_database
+    from .replace import drop_replaced, plan_replace, replace_database, require_replaced
     from .restore import restore_beside, restore_into
     from .retention import PrunePlan, apply_prune, plan_prune
     from .scratch import drop_scratch, drop_stale_scratch, scratch_name
@@ -32,6 +32,7 @@ __all__ = [
     "plan_replace",
     "read_manifest",
     "replace_database",
+    "require_replaced",
     "restore_beside",
     "restore_into",
     "scan",
@@ -53,6 +54,7 @@ _HOMES = {
     "plan_replace": "replace",
     "read_manifest": "catalog",
     "replace_database": "replace",
+    "require_replaced": "replace",
     "restore_beside": "restore",
     "restore_into": "restore",
     "scan": "catalog",

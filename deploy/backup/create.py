@@ -69,7 +69,7 @@ def create_backup(
         client_version=facts.client_version,
         release=release,
         created=created,
-        duration_seconds=time.monotonic() - began,
+        duration_seconds=round(time.monotonic() - began, 3),
         archive=engine.archive,
         archive_generation=info.generation,
         sizes={"raw_bytes": stored.raw_bytes, "stored_bytes": stored.stored_bytes},

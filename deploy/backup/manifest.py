@@ -104,7 +104,7 @@ class Manifest:
         data.update({name: getattr(self, name) for name in (*_TEXTS, *_MAPPINGS)})
         data.update(
             created=self.created.astimezone(UTC).isoformat(),
-            duration_seconds=round(self.duration_seconds, 3),
+            duration_seconds=self.duration_seconds,
             archive_generation=self.archive_generation,
         )
         return data

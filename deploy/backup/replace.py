@@ -109,15 +109,25 @@ def _require_equal(step: Step) -> None:
         raise Refusal(*errors, exit_code=1)
 
 
+def require_replaced(conf: DeployConf, name: str) -> str:
+    """The name, if it is one that `replace_database` gives to what it puts aside.
+
+    Raises:
+        Refusal: deploy.B016 for any other.
+    """
+    engine = engine_of(conf)
+    name = engine.check_name(name)
+    if not engine.is_replaced(name):
+        raise Refusal(NOT_REPLACED(name=name, pattern=engine.replaced_name("YYYYMMDDTHHMMSS")))
+    return name
+
+
 def drop_replaced(conf: DeployConf, name: str, *, guard: Callable[[], None]) -> None:
     """Drop a database that `replace_database` has put aside; without effect when it is gone.
 
     Raises:
         Refusal: deploy.B016 for any other name.
     """
-    engine = engine_of(conf)
-    name = engine.check_name(name)
-    if not engine.is_replaced(name):
-        raise Refusal(NOT_REPLACED(name=name, pattern=engine.replaced_name("YYYYMMDDTHHMMSS")))
+    name = require_replaced(conf, name)
     guard()
-    engine.drop(name)
+    engine_of(conf).drop(name)

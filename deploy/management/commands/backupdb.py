@@ -1,0 +1,49 @@
+"""`manage.py backupdb`: stream the database into the bucket, with a manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from deploy.conf import DeployConf
+from deploy.management.command import DeployCommand
+
+
+class Command(DeployCommand):
+    """backup, and with --prove the restore into a scratch database."""
+
+    help = "Stream a backup of the database into the bucket; with --prove, restore and compare it at once."
+    examples = ("python manage.py backupdb", "python manage.py backupdb --reason before-import --prove")
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--reason",
+            default="",
+            help="What it is taken for, recorded with it (default: the release, or 'manual').",
+        )
+        parser.add_argument(
+            "--prove", action="store_true", help="Restore it into a scratch database and compare every table."
+        )
+
+    def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
+        from deploy import backup
+        from deploy.buckets import open_bucket
+
+        bucket = open_bucket(conf.bucket)
+        reason = options["reason"] or conf.release or "manual"
+        with self.report.step("backup") as step:
+            manifest = backup.create_backup(conf, bucket, release=reason, step=step, guard=_unguarded)
+        if not options["prove"]:
+            return
+        # Not a release's scratch database: a deploy may be rehearsing on that one.
+        scratch = backup.scratch_name(conf, manifest.id)
+        try:
+            with self.report.step("restore") as step:
+                step.facts.update(backup.restore_into(conf, bucket, manifest, name=scratch, step=step))
+        finally:
+            backup.drop_scratch(conf, scratch)
+
+
+def _unguarded() -> None:
+    """A backup only adds objects under a new name, so it needs no deploy lock."""
