@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 import uuid
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -55,7 +54,11 @@ def forget_object(sender: type[Image], instance: Image, **_: object) -> None:
 
     The row is gone by then: a storage that does not answer is logged, and leaves an object without a row.
     """
-    transaction.on_commit(partial(default_storage.delete, instance.object_name), robust=True)
+
+    def delete_object() -> None:  # not a partial: Django logs a failed hook by its __qualname__
+        default_storage.delete(instance.object_name)
+
+    transaction.on_commit(delete_object, robust=True)
 
 
 def shown_name(name: str) -> str:
