@@ -65,28 +65,27 @@ def _from_bucket(request: HttpRequest, conf: DeployConf, path: str) -> HttpRespo
         return None
     if info is None:
         return None
-    response = StreamingHttpResponse(
-        () if request.method == "HEAD" else _blocks(bucket, info), content_type=info.content_type
-    )
-    response.headers["Content-Length"] = str(info.size_bytes)
-    caching = info.cache_control or SHORT
-    return _conditional(request, response, f"{info.crc32c}-{info.size_bytes}", info.updated, caching)
+    tag = f"{info.crc32c}-{info.size_bytes}"
+    headers = _headers(tag, info.updated, info.cache_control or SHORT)
+    if answer := _not_modified(request, headers, info.updated):
+        return answer
+    blocks = () if request.method == "HEAD" else _blocks(bucket, info)
+    headers["Content-Length"] = str(info.size_bytes)
+    return StreamingHttpResponse(blocks, content_type=info.content_type, headers=headers)
 
 
 def _from_root(request: HttpRequest, conf: DeployConf, path: str) -> HttpResponseBase | None:
     """Only names that the baked manifest holds: no path of the request's own making is ever opened."""
-    baked = baked_names()
-    hashed = path in set(baked.values())
-    if not hashed and path not in conf.static_unhashed:
-        return None
+    hashed = path in set(baked_names().values())
     file = Path(settings.STATIC_ROOT or "", path)
-    if not settings.STATIC_ROOT or not file.is_file():
+    if not settings.STATIC_ROOT or not (hashed or path in conf.static_unhashed) or not file.is_file():
         return None
     state = file.stat()
     updated = datetime.fromtimestamp(state.st_mtime, tz=UTC)
-    response = FileResponse(file.open("rb"), content_type=content_type(path))
-    tag = f"{state.st_mtime_ns:x}-{state.st_size:x}"
-    return _conditional(request, response, tag, updated, IMMUTABLE if hashed else SHORT)
+    headers = _headers(f"{state.st_mtime_ns:x}-{state.st_size:x}", updated, IMMUTABLE if hashed else SHORT)
+    if answer := _not_modified(request, headers, updated):
+        return answer
+    return FileResponse(file.open("rb"), content_type=content_type(path), headers=headers)
 
 
 def _from_sources(path: str) -> HttpResponseBase | None:
@@ -98,21 +97,21 @@ def _from_sources(path: str) -> HttpResponseBase | None:
     return response
 
 
-def _conditional(
-    request: HttpRequest, response: HttpResponseBase, tag: str, updated: datetime, caching: str
-) -> HttpResponseBase:
-    etag = quote_etag(tag)
-    response.headers["ETag"] = etag
-    response.headers["Last-Modified"] = format_date_time(updated.timestamp())
-    response.headers["Cache-Control"] = caching
-    plain = HttpResponse(headers=dict(response.headers.items()))
+def _headers(tag: str, updated: datetime, caching: str) -> dict[str, str]:
+    return {
+        "ETag": quote_etag(tag),
+        "Last-Modified": format_date_time(updated.timestamp()),
+        "Cache-Control": caching,
+    }
+
+
+def _not_modified(request: HttpRequest, headers: dict[str, str], updated: datetime) -> HttpResponse | None:
+    """The 304 or 412 that the request's conditions ask for, or None to send the file."""
+    plain = HttpResponse(headers=headers)
     answer = get_conditional_response(
-        request, etag=etag, last_modified=int(updated.timestamp()), response=plain
+        request, etag=headers["ETag"], last_modified=int(updated.timestamp()), response=plain
     )
-    if answer is plain or answer is None:
-        return response
-    response.close()
-    return answer
+    return None if answer is plain else answer
 
 
 def _blocks(bucket: Bucket, info: ObjectInfo) -> Iterator[bytes]:

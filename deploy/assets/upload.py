@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +88,7 @@ class _Run:
     sent_bytes: int = 0
     failures: list[Finding] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
 
     def send(self, assets: Sequence[Asset], *, threads: int) -> None:
@@ -113,28 +115,27 @@ class _Run:
         for future in finished:
             asset = pending.pop(future)
             done += asset.size_bytes
-            try:
-                if future.result():
-                    self.sent += 1
-                    self.sent_bytes += asset.size_bytes
-            except (BucketError, OSError) as error:
-                self.failures.append(NOT_SENT(name=asset.name, reason=error, place=asset.name))
-            except Refusal as refusal:
-                if refusal.exit_code != EXIT_REFUSED:
-                    raise
-                self.failures += refusal.findings
-            if len(self.failures) >= _MAX_FAILURES:
-                self._stop.set()
+            if future.result():  # raises what the guard raised
+                self.sent += 1
+                self.sent_bytes += asset.size_bytes
         return done
 
     def _send_one(self, asset: Asset) -> bool:
-        """True if it was sent, False if another upload had sent the same bytes (or the run is stopping)."""
+        """True if it was sent; False if the same bytes were there by now, it failed, or the run stops."""
         if self._stop.is_set():
             return False
-        if asset.size_bytes > _LARGE_BYTES:
-            with self._large:
+        with self._large if asset.size_bytes > _LARGE_BYTES else nullcontext():
+            try:
                 return self._put(asset)
-        return self._put(asset)
+            except (BucketError, OSError) as error:
+                self._fail(NOT_SENT(name=asset.name, reason=error, place=asset.name))
+        return False
+
+    def _fail(self, *findings: Finding) -> None:
+        with self._counting:
+            self.failures.extend(findings)
+            if len(self.failures) >= _MAX_FAILURES:
+                self._stop.set()
 
     def _put(self, asset: Asset) -> bool:
         data = asset.source.read_bytes()
@@ -156,7 +157,8 @@ class _Run:
                 if asset.immutable and now is not None
                 else CHANGED_MEANWHILE(name=asset.name, place=asset.name)
             )
-            raise Refusal(finding, exit_code=EXIT_REFUSED) from None
+            self._fail(finding)
+            return False
         return True
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from deploy.buckets import open_bucket
@@ -38,7 +39,8 @@ class BucketCheck(Check):
         url = self.url(conf)
         step.facts["url"] = url
         try:
-            probe(open_bucket(url), step)
+            with _opened(url, retry_seconds=self.limit_seconds(conf) / 2) as bucket:
+                probe(bucket, step)
         except BucketError as error:
             step.add(BUCKET_UNREACHABLE(url=url, action=step.note or "reached", reason=error, place=url))
 
@@ -51,6 +53,22 @@ class StaticBucketCheck(BucketCheck):
         return conf.static_bucket
 
 
+@contextmanager
+def _opened(url: str, *, retry_seconds: float) -> Iterator[Bucket]:
+    """The bucket; one of Google's gives up early enough for its reason to be told within the time limit."""
+    if not url.startswith("gs://"):
+        yield open_bucket(url)
+        return
+    from deploy.buckets.gcs import GCSBucket
+
+    name, _, prefix = url.removeprefix("gs://").partition("/")
+    bucket = GCSBucket(name, prefix, retry_seconds=retry_seconds)
+    try:
+        yield bucket
+    finally:
+        bucket.close()
+
+
 def probe(bucket: Bucket, step: Step) -> None:
     """Write, read back and delete one object of a random name, and sweep those of killed runs.
 
@@ -61,17 +79,19 @@ def probe(bucket: Bucket, step: Step) -> None:
     before = datetime.now(UTC)
     written = bucket.put(name, data, if_generation=0)
     after = datetime.now(UTC)
+    step.note = "read"
     try:
-        step.note = "read"
-        try:
-            same = bucket.read(name) == data
-        except ObjectCorrupt:
-            same = False
-        if not same:
-            step.add(OBJECT_CORRUPT(name=name, expected=written.crc32c, actual="other bytes", place=name))
-    finally:
-        step.note = "deleted from"
-        bucket.delete(name, if_generation=written.generation)
+        same = bucket.read(name) == data
+    except ObjectCorrupt:
+        same = False
+    except BaseException:
+        with suppress(BucketError):  # the first error is the one to tell; the next run sweeps
+            bucket.delete(name, if_generation=written.generation)
+        raise
+    if not same:
+        step.add(OBJECT_CORRUPT(name=name, expected=written.crc32c, actual="other bytes", place=name))
+    step.note = "deleted from"
+    bucket.delete(name, if_generation=written.generation)
     step.note = "listed"
     for info in bucket.list(f"{PROBE_FOLDER}/"):
         if info.updated < before - _LEFTOVER:

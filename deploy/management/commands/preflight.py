@@ -27,7 +27,8 @@ class Command(DeployCommand):
             with self.report.step("checks") as step:
                 step.facts.update({check.name: check.looks_at for check in available_checks()})
             return
-        run_checks(
+        # Shown as they finish, recorded in their order: two runs' reports can be compared.
+        self.report.steps = run_checks(
             conf,
             fast=options["fast"],
             only=options["only"],

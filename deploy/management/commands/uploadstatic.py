@@ -27,14 +27,15 @@ class Command(DeployCommand):
             raise Refusal(RELEASE_INVALID(release=release, reason="it becomes part of an object's name"))
         self.report.release = release
         bucket = open_bucket(conf.static_bucket)
+        if not options["dry_run"]:
+            with self.report.step("upload") as step:
+                plan = plan_upload(conf, bucket, release=release)
+                step.facts.update(upload(plan, bucket, conf=conf, guard=lambda: None, step=step))
+            return
         with self.report.step("plan") as step:
             plan = plan_upload(conf, bucket, release=release)
-            step.facts.update(plan.as_dict())
             step.extend(plan.findings)
             if plan.skipped:
                 step.skip(plan.skipped)
-            self.report.require_ok(step)
-        if options["dry_run"]:
-            return
-        with self.report.step("upload") as step:
-            step.facts.update(upload(plan, bucket, conf=conf, guard=lambda: None, step=step))
+            else:
+                step.facts.update(plan.as_dict())
