@@ -196,6 +196,9 @@ class GCSBucket:
                 with translated("open", self.url):
                     # No project: it is needed only to make buckets, and looking for one asks the network.
                     self._client = storage.Client(project=None)
+                # Otherwise a thread of the library's asks where the bucket is, to label traces: a request
+                # that needs a permission we don't (storage.buckets.get) and fails in the audit log.
+                self._client._bucket_metadata_cache = None
                 adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS)
                 self._client._http.mount("https://", adapter)
                 self._client._http.mount("http://", adapter)
@@ -266,4 +269,4 @@ class GCSBucket:
 
 def _read_failure(response: requests.Response, *_: Any, **__: Any) -> None:
     if response.status_code >= HTTPStatus.BAD_REQUEST:
-        _ = response.content
+        response.content  # noqa: B018 – a property that reads, and then returns the connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ class Request:
     @property
     def is_download(self) -> bool:
         return self.method == "GET" and self.query.get("alt") == "media"
+
+    @property
+    def is_about_the_bucket(self) -> bool:
+        """What recent clients ask in the background, at any moment, to label their traces."""
+        return self.method == "GET" and re.fullmatch(r"/storage/v1/b/[^/]+", self.path) is not None
 
     @property
     def is_upload(self) -> bool:
@@ -54,9 +60,13 @@ class Faults:
         self._waiting: list[tuple[Fault, Callable[[Request], bool]]] = []
         self._guard = threading.Lock()
 
-    def add(self, fault: Fault, *, times: int = 1, when: Callable[[Request], bool] = lambda _: True) -> None:
+    def add(self, fault: Fault, *, times: int = 1, when: Callable[[Request], bool] | None = None) -> None:
+        """Let the next `times` requests that `when` accepts meet `fault`.
+
+        Without `when` that is any request except for the bucket itself (see `Request.is_about_the_bucket`).
+        """
         with self._guard:
-            self._waiting += [(fault, when)] * times
+            self._waiting += [(fault, when or (lambda request: not request.is_about_the_bucket))] * times
 
     def clear(self) -> None:
         with self._guard:

@@ -282,6 +282,7 @@ def test_a_listing_asks_for_no_body_and_only_for_what_it_needs(gcs, server):
         gcs.put(f"ledger/{number}", b"{}")
     server.requests.clear()
     assert len(list(gcs.list("ledger/"))) == 3
+    assert len(server.requests) == 1, server.requests
     (request,) = server.requests
     assert request.query["prefix"] == "some/prefix/ledger/"
     assert request.query["fields"].startswith("items(name,size,generation,crc32c,")
