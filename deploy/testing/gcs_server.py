@@ -21,6 +21,7 @@ Everything is in memory.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
@@ -120,7 +121,9 @@ class _Listener(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is not worth a traceback on standard error."""
+        """A client that went away is not worth a traceback on standard error; a mistake of ours is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def close_connections(self) -> None:
         for connection in list(self._connections):

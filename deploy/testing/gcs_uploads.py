@@ -31,8 +31,9 @@ def parse_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], byt
     if len(parts) != 4 or not parts[3].startswith(b"--"):
         raise ApiError(400, "The multipart upload must have two parts.")
     try:
-        resource_part, data_part = (part.removeprefix(b"\r\n").split(b"\r\n\r\n", 1) for part in parts[1:3])
-        resource = json.loads(resource_part[1])
+        resource_part, data_part = (part.split(b"\r\n\r\n", 1) for part in parts[1:3])
+        _, text = resource_part
+        resource = json.loads(text)
         data_headers, data = data_part
     except ValueError:
         raise ApiError(400, "The multipart upload is malformed.") from None
