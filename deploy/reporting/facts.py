@@ -10,9 +10,11 @@ from typing import Any
 from .output import printable
 
 _DIGEST = re.compile(r"^(sha256:)?[0-9a-f]{40,}$")
+_UNITS = ("_bytes", "_seconds")
 _LONGEST_INLINE = 80
 _MOST_INLINE = 4
 _MOST_ROWS = 40
+_MOST_LINES = 12
 
 
 def human_bytes(count: float) -> str:
@@ -58,8 +60,10 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
     for key, value in facts.items():
         if _is_inline(value) or not isinstance(value, Sequence) or isinstance(value, str | bytes):
             continue
-        shown, more = value[:_MOST_ROWS], max(0, len(value) - _MOST_ROWS)
-        if all(isinstance(row, Mapping) for row in shown):
+        is_table = all(isinstance(row, Mapping) for row in value)
+        most = _MOST_ROWS if is_table else _MOST_LINES
+        shown, more = value[:most], max(0, len(value) - most)
+        if is_table:
             columns = tuple(dict.fromkeys(str(column) for row in shown for column in row))
             rows = tuple(tuple(_cell(column, row.get(column)) for column in columns) for row in shown)
             found.append(Table(_label(key), tuple(_label(column) for column in columns), rows, more))
@@ -73,7 +77,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _is_inline(value: Any) -> bool:
-    if value is None or value == [] or value == ():
+    if value is None:
         return False
     if isinstance(value, Mapping) or _is_scalar(value):
         return True
@@ -92,10 +96,11 @@ def _label(key: object) -> str:
 def _value(key: object, value: Any) -> str:
     if isinstance(value, Mapping):
         if len(value) <= _MOST_INLINE and all(_is_scalar(item) for item in value.values()):
-            return "(" + ", ".join(f"{_label(k)} {_value(k, v)}" for k, v in value.items()) + ")"
+            unit = str(key) if str(key).endswith(_UNITS) else ""
+            return "(" + ", ".join(f"{_label(k)} {_value(unit or k, v)}" for k, v in value.items()) + ")"
         return f"({len(value)} entries)"
     if isinstance(value, list | tuple):
-        return " ".join(_value(key, item) for item in value)
+        return " ".join(_value(key, item) for item in value) or "none"
     text = _cell(key, value)
     if _DIGEST.match(text):
         return text.removeprefix("sha256:")[:12]

@@ -86,6 +86,7 @@ class Command(DeployCommand):
     def sleep(self, options: dict[str, Any]) -> None:
         with self.report.step("sleep"):
             try:
+                print("asleep", flush=True)  # noqa: T201 – from here on a signal finds it in its work
                 time.sleep(options["seconds"])
             finally:
                 print("unwound", file=sys.stderr)  # noqa: T201 – the lock's release, as the test sees it

@@ -35,14 +35,15 @@ def test_figures_are_one_line_with_units_and_short_digests():
         "live": True,
         "sha256": "sha256:" + "0123456789abcdef" * 4,
         "nothing": None,
+        "free_bytes": {"/srv": 5_000_000},
         "empty": [],
         "apps": ["a", "b"],
         "sizes": {"raw_bytes": 10, "n": 2},
         "tables": {f"t{i}": i for i in range(20)},
     }
     assert figures(facts) == (
-        "database optifit, dump 1.2 kB, took 1.5 s, rows 51,000, live yes, sha256 0123456789ab, apps a b, "
-        "sizes (raw 10 B, n 2), tables (20 entries)"
+        "database optifit, dump 1.2 kB, took 1.5 s, rows 51,000, live yes, sha256 0123456789ab, "
+        "free (/srv 5.0 MB), empty none, apps a b, sizes (raw 10 B, n 2), tables (20 entries)"
     )
 
 
@@ -54,4 +55,4 @@ def test_lists_become_tables():
 
 def test_long_lists_are_cut_and_say_so():
     (table,) = tables({"files": [f"f{i}" for i in range(100)]})
-    assert (len(table.rows), table.more, table.columns) == (40, 60, ())
+    assert (len(table.rows), table.more, table.columns) == (12, 88, ())
