@@ -186,6 +186,7 @@ def test_a_signal_unwinds_the_command_and_is_reported(number, code):
         told = []
         while told[-1:] != ["asleep\n"]:
             told.append(process.stdout.readline())
+            assert told[-1], "it ended before it was asked to"
         assert "▶ sleep\n" in told  # the start line comes at once, not when the step ends
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
