@@ -87,6 +87,9 @@ def probe_connection(attempt: Attempt, limit_seconds: float) -> Iterator[BaseDat
         options["connect_timeout"] = max(2, round(limit_seconds))  # libpq takes no less than 2
         options["application_name"] = "deploy-health"
     connection = engine({**entry, "CONN_MAX_AGE": 0, "OPTIONS": options}, alias=conf.database)
+    # Django's migration recorder asks by alias, not over the connection it is given. `connections` is kept
+    # per thread, and this thread is the attempt's own.
+    connections[conf.database] = connection
     try:
         connection.ensure_connection()
         if connection.vendor == "postgresql":
