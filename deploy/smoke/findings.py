@@ -20,7 +20,7 @@ TIMED_OUT = FindingType(
     "deploy.S003",
     "error",
     "{path} did not answer within {seconds:g} s.",
-    "Look what the server is waiting for in its log; a longer limit: --timeout or DEPLOY['CHECK_TIMEOUT_SECONDS'].",
+    "Look what the server is waiting for in its log; a longer limit: DEPLOY['CHECK_TIMEOUT_SECONDS'].",
 )
 CERTIFICATE = FindingType(
     "deploy.S004",
@@ -32,7 +32,7 @@ LEADS_AWAY = FindingType(
     "deploy.S005",
     "error",
     "{path} redirects to {location}, away from the server under test.",
-    "A private port behind a TLS proxy is smoked with --behind-proxy --host PUBLIC.NAME; else smoke that address.",
+    "A private port behind a TLS proxy: --behind-proxy --host PUBLIC.NAME; else smoke that address.",
 )
 TOO_LARGE = FindingType(
     "deploy.S006",
@@ -95,13 +95,13 @@ NO_NOSNIFF = FindingType(
     "deploy.S030",
     "error",
     "{path} comes without 'X-Content-Type-Options: nosniff'.",
-    "SECURE_CONTENT_TYPE_NOSNIFF = True, with django.middleware.security.SecurityMiddleware in MIDDLEWARE",
+    "SECURE_CONTENT_TYPE_NOSNIFF = True, with SecurityMiddleware in MIDDLEWARE",
 )
 NO_REFERRER_POLICY = FindingType(
     "deploy.S031",
     "error",
     "{path} comes without a Referrer-Policy.",
-    'SECURE_REFERRER_POLICY = "same-origin", with django.middleware.security.SecurityMiddleware in MIDDLEWARE',
+    'SECURE_REFERRER_POLICY = "same-origin", with SecurityMiddleware in MIDDLEWARE',
 )
 FRAMEABLE = FindingType(
     "deploy.S032",
