@@ -117,7 +117,7 @@ def _database_default(field: models.Field[Any, Any]) -> Any:
 
 def _field(state: ProjectState, app: str, model: str, name: str) -> models.Field[Any, Any] | None:
     found = state.models.get((app, model.lower()))
-    return found.fields.get(name) if found else None  # type: ignore[return-value]  # a state holds Field instances
+    return found.fields.get(name) if found else None
 
 
 def _column(field: models.Field[Any, Any], name: str) -> str:

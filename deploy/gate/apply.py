@@ -21,7 +21,14 @@ from deploy.reporting.report import Step
 from . import plan
 from .effects import effects
 from .errors import database_text, sqlstate
-from .findings import APPLY_FAILED, LOCK_NOT_GIVEN, NOT_REVERSIBLE, OUT_OF_ORDER, STILL_NEEDED, UNKNOWN_MIGRATION
+from .findings import (
+    APPLY_FAILED,
+    LOCK_NOT_GIVEN,
+    NOT_REVERSIBLE,
+    OUT_OF_ORDER,
+    STILL_NEEDED,
+    UNKNOWN_MIGRATION,
+)
 from .plan import MigrationKey, place
 from .session import Applier, applier
 
@@ -96,7 +103,11 @@ def reverse(
 
 
 def _run(
-    executor: MigrationExecutor, todo: list[MigrationKey], session: Applier, guard: Callable[[], None], step: Step
+    executor: MigrationExecutor,
+    todo: list[MigrationKey],
+    session: Applier,
+    guard: Callable[[], None],
+    step: Step,
 ) -> None:
     alias = executor.connection.alias
     executor.recorder.ensure_schema()
@@ -130,13 +141,17 @@ def _attempts(
         try:
             after = _in_one_transaction(session, migration, tried, act)
         except IrreversibleError as error:
-            raise Refusal(NOT_REVERSIBLE(problem=plan.one_line(error), place=place(key)), exit_code=1) from error
+            raise Refusal(
+                NOT_REVERSIBLE(problem=plan.one_line(error), place=place(key)), exit_code=1
+            ) from error
         except OperationalError as error:
             if sqlstate(error) not in _RETRIED:
                 raise Refusal(_failure(key, migration, error), exit_code=1) from error
             pause = random.uniform(0.5, 1.5) * min(session.limit_seconds, 0.25 * 2 ** min(attempts, 6))  # noqa: S311 – jitter
             if time.monotonic() + pause >= session.deadline:
-                raise Refusal(_gave_up(session, key, attempts, time.monotonic() - began), exit_code=1) from error
+                raise Refusal(
+                    _gave_up(session, key, attempts, time.monotonic() - began), exit_code=1
+                ) from error
             time.sleep(pause)
         except Refusal:
             raise
@@ -165,7 +180,11 @@ def _in_one_transaction(
 
 def _failure(key: MigrationKey, migration: Migration, error: Exception) -> Any:
     rolled_back = "was rolled back" if migration.atomic else "is not atomic: what it did so far stays"
-    text = database_text(error) if isinstance(error, DatabaseError) else f"{type(error).__name__}: {plan.one_line(error)}"
+    text = (
+        database_text(error)
+        if isinstance(error, DatabaseError)
+        else f"{type(error).__name__}: {plan.one_line(error)}"
+    )
     return APPLY_FAILED(rolled_back=rolled_back, problem=text, place=place(key))
 
 

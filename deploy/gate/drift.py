@@ -8,7 +8,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.questioner import NonInteractiveMigrationQuestioner
 from django.db.migrations.state import ProjectState
 
-from deploy.reporting.findings import Finding
+from deploy.reporting.findings import Finding, Level
 
 from .findings import MODELS_CHANGED
 from .offline import collect
@@ -44,7 +44,6 @@ def model_changes(loader: MigrationLoader, alias: str) -> list[Finding]:
             statements = statements or bool(collected.statements or collected.unknown)
         shown = "; ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         ours = is_own(app_label)
-        level = "error" if statements and ours else "warning"
+        level: Level = "error" if statements and ours else "warning"
         found.append(MODELS_CHANGED(app=app_label, changes=shown, place=app_label, level=level))
     return found
-

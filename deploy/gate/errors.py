@@ -14,7 +14,11 @@ def sqlstate(error: BaseException) -> str:
 def database_text(error: BaseException) -> str:
     """The error's primary message; DETAIL, which shows rows, is left out, and so are quoted input values."""
     diagnostic: Any = getattr(error.__cause__, "diag", None)
-    text = str(getattr(diagnostic, "message_primary", None) or str(error).partition("\n")[0] or type(error).__name__)
-    if sqlstate(error).startswith("22"):  # data exceptions quote the value: invalid input syntax for …: "value"
+    text = str(
+        getattr(diagnostic, "message_primary", None) or str(error).partition("\n")[0] or type(error).__name__
+    )
+    if sqlstate(error).startswith(
+        "22"
+    ):  # data exceptions quote the value: invalid input syntax for …: "value"
         text = re.sub(r":\s*\".*", "", text)
     return " ".join(text.split())[:300]

@@ -163,14 +163,14 @@ def _database_parts(
 def _in_place_of(alias: str, connection: BaseDatabaseWrapper) -> Iterator[None]:
     """While SQL is made, `alias` is the connection that refuses: no operation can reach the real database."""
     real = connections[alias] if alias in connections.settings else None
-    connections[alias] = connection  # type: ignore[assignment]  # the stubs know connections as read only
+    connections[alias] = connection
     try:
         yield
     finally:
         if real is None:
             del connections[alias]
         else:
-            connections[alias] = real  # type: ignore[assignment]  # as above
+            connections[alias] = real
 
 
 def _literal(value: object) -> str:

@@ -97,6 +97,11 @@ def leaves() -> dict[str, list[str]]:
     return found
 
 
+def known() -> frozenset[MigrationKey]:
+    """Every migration that this image brings."""
+    return frozenset(full_plan(load(None)))
+
+
 def applied(alias: str) -> frozenset[MigrationKey]:
     """What the database says has run, as `migrate` would see it (a squash counts when its parts have run).
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from django.db.migrations.operations import RunPython, RunSQL
 
-from deploy.reporting.findings import Finding
+from deploy.reporting.findings import Finding, Level
 
 from . import advice
 from . import findings as known
@@ -47,7 +47,7 @@ def lock_findings(collected: Collected, catalog: Catalog, vendor: str) -> list[F
             if effect.kind.startswith(("add_", "set_", "drop_")) and effect.table:
                 altered.add(effect.table)
             catalog.apply(effect)
-    return [*dict.fromkeys(found), *_operations(collected, where)]
+    return [*dict.fromkeys(found), *_operations(collected, catalog, where)]
 
 
 def _locks(
@@ -177,13 +177,13 @@ def _everywhere(collected: Collected, statement: Statement, effect: Effect, wher
     if effect.kind == "truncate":
         yield known.DESTROYS(verb=effect.verb, place=where)
     if effect.kind == "transaction" and isinstance(statement.operation, RunSQL):
-        level = "error" if collected.migration.atomic else "warning"
+        level: Level = "error" if collected.migration.atomic else "warning"
         yield known.TRANSACTION_CONTROL(verb=effect.verb, place=where, level=level)
     if effect.kind == "gone":
         yield known.OBJECT_GONE(verb=effect.verb, place=where)
 
 
-def _operations(collected: Collected, where: str) -> Iterator[Finding]:
+def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[Finding]:
     parts = list(flattened(collected.migration.operations))
     for operation, problem in collected.unknown:
         yield known.NOT_JUDGED(operation=type(operation).__name__, problem=problem, place=where)
@@ -196,14 +196,5 @@ def _operations(collected: Collected, where: str) -> Iterator[Finding]:
             yield known.NO_REVERSE(operation=kind, code=code, place=where)
     has_python = any(isinstance(one, RunPython) for one in parts)
     tables = sorted({e.table for e in collected.effects if e.kind not in {"update", "delete"} and e.table})
-    if (
-        has_python
-        and tables
-        and collected.migration.atomic
-        and not all(_creates(collected, t) for t in tables)
-    ):
-        yield known.DATA_WITH_DDL(table=", ".join(tables), place=where)
-
-
-def _creates(collected: Collected, table: str) -> bool:
-    return any(effect.kind == "create_table" and effect.table == table for effect in collected.effects)
+    if has_python and collected.migration.atomic and (in_use := [t for t in tables if not catalog.is_new(t)]):
+        yield known.DATA_WITH_DDL(table=", ".join(in_use), place=where)

@@ -48,7 +48,9 @@ def schema_rows(alias: str) -> frozenset[tuple[str, ...]]:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')")
             rows.update(_texts(row) for row in cursor.fetchall())
-            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%%'")
+            cursor.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%%'"
+            )
             for (table,) in cursor.fetchall():
                 rows.update(_sqlite_table(cursor, str(table)))
         else:

@@ -97,7 +97,9 @@ class Applier:
         with session.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{round(seconds * 1000)}ms"])
             if whole_seconds is not None:
-                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{round(whole_seconds * 1000)}ms"])
+                cursor.execute(
+                    "SELECT set_config('statement_timeout', %s, false)", [f"{round(whole_seconds * 1000)}ms"]
+                )
             elif not self.connection.in_atomic_block:
                 cursor.execute("RESET statement_timeout")
 
@@ -196,7 +198,9 @@ def _file_lock(conf: DeployConf, connection: BaseDatabaseWrapper, deadline: floa
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    finding = APPLIER_BUSY(seconds=conf.apply_timeout_seconds, holder=f"holder of {path.name}", pid="?")
+                    finding = APPLIER_BUSY(
+                        seconds=conf.apply_timeout_seconds, holder=f"holder of {path.name}", pid="?"
+                    )
                     raise Refusal(finding, exit_code=1) from None
                 time.sleep(0.1)
         yield

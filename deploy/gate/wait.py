@@ -64,7 +64,9 @@ def wait(
                 return
         if time.monotonic() - began >= timeout_seconds:
             break
-        step.progress(time.monotonic() - began, timeout_seconds, unit="seconds", note="waiting for the schema")
+        step.progress(
+            time.monotonic() - began, timeout_seconds, unit="seconds", note="waiting for the schema"
+        )
         left = timeout_seconds - (time.monotonic() - began)
         time.sleep(max(0.0, min(left, random.uniform(0.2, 0.6))))  # noqa: S311 – jitter, not a secret
     if problem:

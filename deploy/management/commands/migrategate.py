@@ -1,0 +1,139 @@
+"""`manage.py migrategate`: judge, rehearse, run and await migrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from deploy.conf import UNKNOWN_DATABASE, DeployConf
+from deploy.management.command import DeployCommand
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+
+class Command(DeployCommand):
+    """check, rehearse, apply, wait."""
+
+    help = "Decide whether the pending migrations may run against production, and run them without hurting anyone."
+    examples = (
+        "python manage.py migrategate check",
+        "python manage.py migrategate check --all            # no database: every migration as its own release",
+        "python manage.py migrategate rehearse --scratch NAME",
+        "python manage.py migrategate apply --phase expand",
+        "python manage.py migrategate wait --timeout 120",
+    )
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=["check", "rehearse", "apply", "wait"])
+        parser.add_argument("--alias", default="", help="Database to work on (default: DEPLOY['DATABASE']).")
+        parser.add_argument(
+            "--deployed-from-database",
+            action="store_true",
+            help="Take the applied migrations for the deployed code's, instead of asking the ledger.",
+        )
+        parser.add_argument(
+            "--all", action="store_true", help="check: judge every migration, without a database."
+        )
+        parser.add_argument(
+            "--scratch", default="", metavar="NAME", help="rehearse: existing scratch database."
+        )
+        parser.add_argument(
+            "--phase",
+            choices=["expand", "contract", "all"],
+            default="expand",
+            help="apply: which migrations.",
+        )
+        parser.add_argument(
+            "--timeout", type=float, default=None, metavar="SECONDS", help="wait: how long at most."
+        )
+
+    def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
+        from django.conf import settings
+
+        alias = options["alias"] or conf.database
+        if alias not in settings.DATABASES:
+            raise Refusal(UNKNOWN_DATABASE(alias=alias, known=", ".join(settings.DATABASES)))
+        {
+            "check": self._check,
+            "rehearse": self._rehearse,
+            "apply": self._apply,
+            "wait": self._wait,
+        }[options["action"]](conf, alias, options)
+
+    def _check(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
+        from deploy.gate import check
+
+        with self.report.step("check") as step:
+            everything = bool(options["all"])
+            deployed = None if everything else _deployed(conf, options, step)
+            found = check(conf, alias=alias, deployed=deployed, everything=everything)
+            step.facts.update({name: value for name, value in found.as_dict().items() if name != "findings"})
+            step.extend(found.findings)
+
+    def _rehearse(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
+        from deploy.databases.scratch import database_alias
+        from deploy.gate import check, rehearse
+
+        name = _scratch(conf, options["scratch"])
+        with self.report.step("check") as step, database_alias(alias, name) as scratch:
+            deployed = _deployed(conf, options, step)
+            found = check(conf, alias=scratch, deployed=deployed)
+            step.extend(found.findings)
+            step.facts["pending"] = len(found.pending)
+        with self.report.step("rehearse") as step, database_alias(alias, name) as scratch:
+            result = rehearse(conf, alias=scratch, gate=found, deployed=deployed, step=step)
+            step.facts.update(result.as_dict())
+
+    def _apply(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
+        from deploy.gate import apply, check
+
+        with self.report.step("check") as step:
+            found = check(conf, alias=alias, deployed=_deployed(conf, options, step))
+            step.extend(found.findings)
+            self.report.require_ok(step)
+        phase = options["phase"]
+        chosen = {"expand": found.expand, "contract": found.contract, "all": found.pending}[phase]
+        with self.report.step("apply") as step:
+            done = apply(conf, alias=alias, migrations=chosen, guard=lambda: None, step=step)
+            step.facts["applied"] = [".".join(key) for key in done]
+            if not done:
+                step.skip("nothing to apply")
+
+    def _wait(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
+        from deploy.gate import wait
+
+        with self.report.step("wait") as step:
+            timeout = conf.wait_timeout_seconds if options["timeout"] is None else options["timeout"]
+            wait(conf, alias=alias, timeout_seconds=timeout, step=step)
+
+
+def _scratch(conf: DeployConf, name: str) -> str:
+    """The name of the scratch database, which a rehearsal changes: never the configured one.
+
+    Raises:
+        Refusal: deploy.R002, exit code 2.
+    """
+    from django.conf import settings
+
+    from deploy.management.command import USAGE
+
+    live = {str(entry.get("NAME")) for entry in settings.DATABASES.values()}
+    if not name or name in live:
+        problem = f"{name} is a configured database" if name else "rehearse needs --scratch NAME"
+        raise Refusal(USAGE(message=f"{problem}: restore a copy first.", command="migrategate"))
+    return name
+
+
+def _deployed(conf: DeployConf, options: dict[str, Any], step: Step) -> frozenset[tuple[str, str]] | None:
+    """The migrations of the live release by the ledger; None (those applied) where it knows none."""
+    known: frozenset[tuple[str, str]] | None = None
+    if not options["deployed_from_database"]:
+        from deploy.buckets import open_bucket
+        from deploy.releases import history, ledger
+
+        book = ledger.open_ledger(conf, open_bucket(conf.bucket))
+        live = history.read_history(book).live
+        known = history.migrations_of(history.body(book, live, history.PREPARED)) or None if live else None
+    step.facts["deployed"] = "the ledger's live release" if known else "the applied migrations"
+    return known
