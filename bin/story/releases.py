@@ -195,6 +195,8 @@ def build(release: Release, *, source: Path, target: Path) -> None:
     else:
         target.mkdir(parents=True)
         shutil.copy2(source / "manage.py", target)
+        (target / "docs").mkdir()
+        shutil.copy2(source / "docs" / "openapi.json", target / "docs")
         for folder in ("deploy", "optifit"):
             shutil.copytree(source / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for edit in release.edits:
