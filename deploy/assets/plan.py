@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import shutil
+import stat
 import tempfile
+import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,9 @@ SETTINGS_INVALID = FindingType(
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 SHORT = "public, max-age=300"
+
+_SCRATCH_PREFIX = "deploy-static-"
+_LEFTOVER_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ def plan_upload(conf: DeployConf, bucket: Bucket, *, release: str) -> UploadPlan
         return UploadPlan(release, skipped="django.contrib.staticfiles is not in INSTALLED_APPS")
     if not settings.STATIC_URL:
         return UploadPlan(release, skipped="STATIC_URL is not set")
-    folder = Path(tempfile.mkdtemp(prefix="deploy-static-"))
+    folder = _scratch_folder()
     try:
         assets, findings = _assets(conf, folder)
         plan = _compare(release, assets, findings, bucket)
@@ -162,6 +168,18 @@ def plan_upload(conf: DeployConf, bucket: Bucket, *, release: str) -> UploadPlan
         raise
     weakref.finalize(plan, shutil.rmtree, folder, ignore_errors=True)
     return plan
+
+
+def _scratch_folder() -> Path:
+    """A new one; those that killed runs left behind are removed after a day."""
+    folder = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX))
+    for old in folder.parent.glob(f"{_SCRATCH_PREFIX}*"):
+        with suppress(OSError):  # another run removes it too
+            state = old.lstat()
+            ours = stat.S_ISDIR(state.st_mode) and state.st_uid == folder.stat().st_uid
+            if ours and time.time() - state.st_mtime > _LEFTOVER_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+    return folder
 
 
 def _assets(conf: DeployConf, folder: Path) -> tuple[list[Asset], list[Finding]]:

@@ -33,7 +33,7 @@ class HostCheck(Check):
         database_bytes = self._ask_database(conf, step)
         step.facts["database_bytes"] = database_bytes
         free: dict[str, int] = {}
-        for folder, needed, why in _needs(conf, database_bytes):
+        for folder, needed, why in needs(conf, database_bytes):
             existing = next(path for path in (folder, *folder.parents) if path.exists())
             free[str(existing)] = shutil.disk_usage(existing).free
             if free[str(existing)] < needed:
@@ -63,7 +63,7 @@ class HostCheck(Check):
         return int(size)
 
 
-def _needs(conf: DeployConf, database_bytes: int) -> list[tuple[Path, int, str]]:
+def needs(conf: DeployConf, database_bytes: int) -> list[tuple[Path, int, str]]:
     """Folder, bytes that must be free there, and why."""
     needs = [(Path(tempfile.gettempdir()), conf.min_free_bytes, "static files are hashed there")]
     if conf.bucket.startswith("file://"):

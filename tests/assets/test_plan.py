@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.core.management import call_command
 from pytest_django import Settings
 
@@ -60,6 +64,30 @@ def test_writes_nothing_to_the_bucket_and_leaves_no_scratch_folder(
     assert not (tmp_path / "static").exists()
 
 
+def test_scratch_folders_of_killed_runs_are_removed_after_a_day(
+    conf: DeployConf, bucket: LocalBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("deploy-static-old", "deploy-static-new", "other-old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+        if name.endswith("old"):
+            os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
+    plan(conf, bucket)
+    assert not (tmp_path / "deploy-static-old").exists()
+    assert (tmp_path / "deploy-static-new" / "file").exists()
+    assert (tmp_path / "other-old" / "file").exists()
+
+
+def test_the_projects_own_manifest_is_not_written(
+    conf: DeployConf, bucket: LocalBucket, settings: Settings, tmp_path: Path
+) -> None:
+    elsewhere = StaticFilesStorage(location=str(tmp_path / "manifests"))
+    use_storage(settings, OURS, manifest_storage=elsewhere)
+    assert plan(conf, bucket).ok
+    assert not (tmp_path / "manifests").exists()
+
+
 def test_gives_the_names_that_the_projects_own_storage_would(
     conf: DeployConf, bucket: LocalBucket, settings: Settings, tmp_path: Path
 ) -> None:
@@ -102,7 +130,7 @@ def test_every_broken_file_is_found_at_once(conf: DeployConf, bucket: LocalBucke
 
 
 def test_css_that_is_not_utf8(conf: DeployConf, bucket: LocalBucket, site: Site) -> None:
-    site.write("css/latin.css", "/* é */".encode("latin-1"))
+    site.write("css/first/deep/latin.css", "/* é */".encode("latin-1"))
     assert ids(plan(conf, bucket)) == ["deploy.A002"]
 
 

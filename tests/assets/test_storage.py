@@ -46,8 +46,12 @@ def test_plain_names_with_debug(site: Site, settings: Settings) -> None:
     assert static("css/site.css") == "/static/css/site.css"
 
 
-def test_plain_names_in_a_test_suite_that_is_not_strict(site: Site, settings: Settings) -> None:
+def test_plain_names_in_a_test_suite_that_is_not_strict(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.buckets.open_bucket", lambda url: pytest.fail(f"asked {url}"))
     use_storage(settings, OURS, strict=False)
+    settings.DEPLOY = {"STATIC_BUCKET": "gs://no-such-bucket", "RELEASE": "r1"}  # not asked
     assert static("css/site.css") == "/static/css/site.css"
     assert static("no/such.css") == "/static/no/such.css"
 

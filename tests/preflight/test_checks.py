@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytest_django import Settings
 from deploy.conf import DeployConf
 from deploy.preflight import run_checks
 from deploy.preflight.documents import first_difference
+from deploy.preflight.host import needs
 from deploy.reporting.findings import Finding
 from deploy.reporting.report import Step
 
@@ -51,6 +53,26 @@ def test_mistakes_of_the_deploy_setting(conf: DeployConf, settings: Settings) ->
     settings.DEPLOY = {"BUKET": "gs://x"}
     step = run(replace(conf, bucket="gs://one", static_bucket="gs://two"), "configuration")
     assert ids(step) == ["deploy.C001"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("STATIC_UNHASHED", "robots.txt", "deploy.C002"),
+        ("STATIC_UNHASHED", ["/robots.txt"], "deploy.C003"),
+        ("STATIC_UNHASHED", ["a/../../b"], "deploy.C003"),
+        ("OPENAPI", "docs/openapi.json", "deploy.C002"),
+        ("OPENAPI", {"path": "docs/openapi.json"}, "deploy.C003"),
+        ("OPENAPI", {"path": "docs/openapi.json", "callable": "nodots"}, "deploy.C003"),
+        ("MIN_FREE_BYTES", -1, "deploy.C003"),
+    ],
+)
+def test_mistakes_of_this_areas_keys(
+    conf: DeployConf, settings: Settings, key: str, value: object, expected: str
+) -> None:
+    settings.DEPLOY = {key: value}
+    step = run(replace(conf, bucket="gs://one", static_bucket="gs://two"), "configuration")
+    assert ids(step) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +238,17 @@ def test_full_disk(conf: DeployConf) -> None:
     step = run(replace(conf, min_free_bytes=2**62), "host")
     assert set(ids(step)) == {"deploy.P051"}
     assert str(2**62) in step.findings[0].message
+
+
+@pytest.mark.django_db
+def test_what_must_be_free(conf: DeployConf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Path(tempfile.gettempdir())
+    wanted = {folder: size for folder, size, _ in needs(replace(conf, min_free_bytes=10), 1000)}
+    assert wanted == {scratch: 10, tmp_path / "bucket": 1010}
+    remote = replace(conf, min_free_bytes=10, bucket="gs://one")
+    assert [folder for folder, _, _ in needs(remote, 1000)] == [scratch]
+    break_database(monkeypatch, ENGINE="django.db.backends.sqlite3", NAME=tmp_path / "x" / "db.sqlite3")
+    assert {folder: size for folder, size, _ in needs(remote, 1000)}[tmp_path / "x"] == 2010
 
 
 def break_database(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
-from django.db.utils import InternalError
+from django.db.utils import InternalError, OperationalError
 
 from deploy.conf import DeployConf
 from deploy.preflight import run_checks
@@ -32,6 +32,17 @@ def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "a b.sqlite3"
     break_database(monkeypatch, ENGINE="django.db.backends.sqlite3", NAME=file, HOST="", USER="", OPTIONS={})
     return file
+
+
+def test_sqlite_cannot_be_written(conf: DeployConf, sqlite: Path) -> None:
+    sqlite3.connect(sqlite).close()
+    sqlite.touch()
+    with (
+        reading(conf) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(OperationalError, match="readonly"),
+    ):
+        cursor.execute("CREATE TABLE written (id int)")
 
 
 @pytest.fixture
