@@ -83,20 +83,18 @@ def read_lock(conf: DeployConf, bucket: Bucket) -> LockState | None:
 
 
 def _state(bucket: Bucket, name: str) -> LockState | None:
-    for _ in range(10):
-        info = bucket.stat(name)
-        if info is None:
-            return None
+    while (info := bucket.stat(name)) is not None:
         try:
             raw = json.loads(bucket.read(name))
         except ObjectMissing:
             continue
         except ValueError:
-            raw = {}
-        if (again := bucket.stat(name)) is None or again.generation != info.generation:
-            continue  # replaced between the two reads: look again
-        return _parse(raw if isinstance(raw, dict) else {}, info)
-    return _parse({}, info)
+            raw = None
+        # A heartbeat between the reads makes a new generation: look again, so that what is told belongs
+        # together. Heartbeats are seconds apart, so this ends.
+        if (again := bucket.stat(name)) is not None and again.generation == info.generation:
+            return _parse(raw if isinstance(raw, dict) else {}, info)
+    return None
 
 
 def _parse(raw: dict[str, Any], info: ObjectInfo) -> LockState:

@@ -172,8 +172,6 @@ class Predeploy:
             with self.report.step("rehearse") as step, database_alias(conf.database, scratch) as alias:
                 rehearsal = gate.rehearse(conf, alias=alias, gate=found, deployed=self._deployed(), step=step)
                 step.facts.update(rehearsal.as_dict())
-                step.extend(finding for finding in rehearsal.findings if finding not in step.findings)
-                step.facts["verdict"] = rehearsal.verdict
                 step.facts.update(plan=found.plan_fingerprint, schema=rehearsed["schema"])
                 self.report.require_ok(step)
             self._evidence.add(step, rehearsed)
@@ -239,6 +237,7 @@ class Predeploy:
                 "static_manifest": static.get("manifest"),
                 "backup": first,
                 "verdict": rehearsal["verdict"],
+                "verdict_after_contract": rehearsal["verdict_after_contract"],
                 "live_before": self._history.live.name if self._history.live else None,
                 "steps": [
                     {"name": done.name, "seconds": round(done.seconds, 3), "skipped": done.skipped}

@@ -110,7 +110,7 @@ def _plan_from_live(session: Session, live: Release, target: str) -> RollbackPla
     backup_id = ""
     if live.contracted:
         record = body(session.ledger, live, CONTRACTED)
-        verdict = str(body(session.ledger, live, PREPARED).get("contract_verdict", "restore"))
+        verdict = str(body(session.ledger, live, PREPARED).get("verdict_after_contract", "restore"))
         keys = [(str(app), str(name)) for app, name in record.get("migrations", [])]
         applied = gate.applied(session.conf.database)
         contract = tuple(key for key in reversed(keys) if key in applied)
