@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,7 +79,7 @@ class ClientProgram:
         """The last error it told, in one line, or what can be said of its end."""
         told = [line for line in self._said if "error:" in line or "FATAL:" in line] or list(self._said)
         if told:
-            return told[-1].rstrip(".")
+            return re.sub(r"^\S+: error: ", "", told[-1]).rstrip(".")
         code = self.process.returncode
         return f"killed by signal {-code}" if code is not None and code < 0 else "it gave no reason"
 

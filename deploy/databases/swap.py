@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import csv
-import time
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from deploy.reporting.findings import Refusal
 
-from .postgresql import IN_USE
+from .postgresql import IN_USE, connect_maintenance
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_ATTEMPTS = 10
-_PATIENCE_SECONDS = 2.0
+_ATTEMPTS = 4  # of up to 5 s each: so long PostgreSQL waits in a RENAME for others to leave the database
+_ENDING_EVERY_SECONDS = 0.05
 # The settings that PostgreSQL keeps as a list of quoted names (src/include/utils/guc.h, GUC_LIST_QUOTE).
 _LISTS = frozenset(
     {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"}
 )
 
 
-def swap(connection: Connection[Any], *, live: str, new: str, old: str) -> None:
+def swap(alias: str, *, live: str, new: str, old: str) -> None:
     """Rename `live` to `old` and `new` to `live` in one transaction.
 
     ALTER DATABASE … RENAME is a catalog update and may run in a transaction block (only CREATE DATABASE,
@@ -29,33 +31,31 @@ def swap(connection: Connection[Any], *, live: str, new: str, old: str) -> None:
     whoever is killed in between has changed nothing, and who connects meanwhile waits for the commit.
     The new database takes over the owner and the settings (ALTER DATABASE … SET) of the live one.
 
-    PostgreSQL renames no database in use: its connections are ended first, again for each attempt, since a
-    busy pool reconnects at once.
+    PostgreSQL renames no database in use. The connections to both are ended while the renames wait: by then
+    they hold a lock that keeps new ones out, so a pool that reconnects at once does not win the race.
 
     Raises:
         Refusal: deploy.D008; nothing was renamed.
     """
     import psycopg
 
-    for _ in range(_ATTEMPTS):
-        _end_connections(connection, live)
-        _end_connections(connection, new)
-        try:
-            with connection.transaction():
-                _rename(connection, live, old)
-                _rename(connection, new, live)
-                _take_over(connection, source=old, target=live)
-        except psycopg.errors.ObjectInUse:
-            continue
-        return
-    users = connection.execute(
-        "SELECT DISTINCT concat(usename, ' (', application_name, ')') FROM pg_stat_activity"
-        " WHERE datname = %s",
-        [live],
-    ).fetchall()
-    raise Refusal(
-        IN_USE(name=live, users=", ".join(str(user) for (user,) in users) or "prepared transactions")
-    )
+    with connect_maintenance(alias) as connection:
+        for _ in range(_ATTEMPTS):
+            try:
+                with _ending_connections(alias, (live, new)), connection.transaction():
+                    _rename(connection, live, old)
+                    _rename(connection, new, live)
+                    _take_over(connection, source=old, target=live)
+            except psycopg.errors.ObjectInUse:
+                continue
+            return
+        users = connection.execute(
+            "SELECT DISTINCT concat(usename, ' (', application_name, ')') FROM pg_stat_activity"
+            " WHERE datname = %s",
+            [live],
+        ).fetchall()
+    named = ", ".join(str(user) for (user,) in users) or "prepared transactions"
+    raise Refusal(IN_USE(name=live, users=named))
 
 
 def _rename(connection: Connection[Any], before: str, after: str) -> None:
@@ -66,20 +66,36 @@ def _rename(connection: Connection[Any], before: str, after: str) -> None:
     )
 
 
-def _end_connections(connection: Connection[Any], name: str) -> None:
+@contextmanager
+def _ending_connections(alias: str, names: Sequence[str]) -> Iterator[None]:
+    """End the connections to these databases, again and again, for the length of the block."""
+    stopped = threading.Event()
+
+    def end(connection: Connection[Any]) -> None:
+        while True:
+            _terminate(connection, names)
+            if stopped.wait(_ENDING_EVERY_SECONDS):
+                return
+
+    with connect_maintenance(alias) as connection:
+        _terminate(connection, names)
+        thread = threading.Thread(target=end, args=[connection], name="end-connections", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
+
+def _terminate(connection: Connection[Any], names: Sequence[str]) -> None:
+    """End the connections that our role may end; those that it may not are left for the rename to find."""
     import psycopg
 
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            left = connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-            ).fetchall()
-        except psycopg.errors.InsufficientPrivilege:
-            return  # a superuser's connection: the rename will tell whether it is still there
-        if not left:
-            return
-        time.sleep(0.02)
+    pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = ANY(%s)", [list(names)])
+    for (pid,) in pids.fetchall():
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
 def _take_over(connection: Connection[Any], *, source: str, target: str) -> None:

@@ -196,8 +196,7 @@ class PostgreSQL:
 
     def swap(self, *, new: str, old: str) -> None:
         connections[self.alias].close()  # our own connection would be ended too
-        with server.connect_maintenance(self.alias) as connection:
-            swap(connection, live=self.database_name(), new=new, old=old)
+        swap(self.alias, live=self.database_name(), new=new, old=old)
 
 
 class _Dump:
@@ -219,11 +218,14 @@ class _Dump:
         self._counting = counting
 
     def finish(self) -> SourceFacts:
-        if self._program.finish() != 0:
-            raise self._failed(self._program.reason)
         import psycopg
 
         try:
+            if self._program.finish() != 0:
+                # A count that failed has ended the transaction and its snapshot: that is the cause.
+                if self._counting.done():
+                    self._counting.result()
+                raise self._failed(self._program.reason)
             contents = self._counting.result()
             # The counting set a search_path of its own; Django's table is found with the alias's.
             self._connection.execute("RESET search_path")
@@ -238,7 +240,7 @@ class _Dump:
                 findings=tuple(self._findings()),
             )
         except psycopg.Error as error:
-            raise self._failed(" ".join(str(error).split())) from error
+            raise self._failed(str(error).partition("\n")[0]) from error
 
     def _failed(self, reason: str) -> Refusal:
         database = self._engine.database_name()

@@ -1,0 +1,63 @@
+"""A process of its own to be killed: `python -m tests.backup.subject JSON` does one thing to a live database.
+
+It says a line on standard output when it has reached the place where it waits to be killed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def reached(*_: object, **__: object) -> None:
+    sys.stdout.write("reached\n")
+    sys.stdout.flush()
+    time.sleep(60)
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    import django
+
+    django.setup()
+    from django.db import connections
+
+    from deploy import backup
+    from deploy.buckets.local import LocalBucket
+    from deploy.databases import swap
+    from deploy.reporting.report import Step
+
+    from .conftest import ALIAS, configuration_of
+
+    entry = copy.deepcopy(connections.settings["default"])
+    connections.settings[ALIAS] = {**entry, "NAME": task["live"]}
+    conf = configuration_of(Path(task["folder"]), task["project"])
+    bucket = LocalBucket(Path(task["folder"]) / "bucket")
+    step = Step("killed")
+    if task["do"] == "backup":
+        backup.create_backup(conf, bucket, release="killed", step=step, guard=lambda: None)
+        return
+    manifest = backup.read_manifest(conf, bucket, "latest")
+    if task["do"] == "restore":
+        step.progress = reached  # type: ignore[method-assign]  # in the middle of the stream
+        name = backup.scratch_name(conf, "killed")
+        backup.restore_into(conf, bucket, manifest, name=name, step=step)
+    elif task["do"] == "swap":
+        rename = swap._rename
+
+        def rename_and_die(*args: str) -> None:
+            rename(*args)  # type: ignore[arg-type]  # passed through
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        swap._rename = rename_and_die  # type: ignore[assignment]  # dies after the first of two
+        backup.replace_database(conf, bucket, manifest, guard=lambda: None, step=step)
+
+
+if __name__ == "__main__":
+    main()

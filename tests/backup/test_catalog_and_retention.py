@@ -1,0 +1,224 @@
+"""Whose backups are seen, which stay, and which go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy import backup
+from deploy.backup.manifest import Manifest
+from deploy.backup.naming import Identity, is_id, new_id
+from deploy.buckets.base import ObjectInfo
+from deploy.buckets.local import LocalBucket
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+Guard = Callable[[], None]
+
+
+def put(bucket: LocalBucket, identity: Identity, *, days: int, release: str = "v") -> Manifest:
+    """A backup of `days` ago, as small as one can be."""
+    created = datetime.now(UTC) - timedelta(days=days)
+    manifest = Manifest(
+        id=new_id(created, release),
+        project=identity.project,
+        environment=identity.environment,
+        database=identity.database,
+        engine="postgresql",
+        server_version="18.0",
+        client_version="18",
+        release=release,
+        created=created,
+        duration_seconds=1.0,
+        archive="archive.dump.zst",
+        archive_generation=0,
+        sizes={"raw_bytes": 7, "stored_bytes": 7},
+        sha256="0" * 64,
+        crc32c="AAAAAA==",
+        tables={"public.t": 1},
+    )
+    info = bucket.put(manifest.archive_name, b"archive", if_generation=0)
+    manifest = replace(manifest, archive_generation=info.generation)
+    bucket.put(manifest.manifest_name, manifest.to_bytes(), if_generation=0)
+    return manifest
+
+
+@pytest.fixture
+def ours(conf: DeployConf, live: str) -> Identity:
+    return Identity(conf.project, conf.environment, live)
+
+
+def names(bucket: LocalBucket) -> set[str]:
+    return {info.name for info in bucket.list("")}
+
+
+def test_only_the_exact_identity_is_seen_and_pruned(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity, no_guard: Guard
+) -> None:
+    mine = [put(bucket, ours, days=days) for days in (3, 1, 2)]
+    others = [
+        put(bucket, replace(ours, **change), days=9)
+        for change in (
+            {"database": f"{ours.database}_audit"},
+            {"database": ours.database[:-1]},
+            {"environment": "test2"},
+            {"project": f"{ours.project}-2"},
+        )
+    ]
+
+    listed = backup.list_backups(conf, bucket)
+    plan = backup.plan_prune(conf, listed, 1, set())
+    facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
+
+    assert [manifest.id for manifest in listed] == [mine[1].id, mine[2].id, mine[0].id]
+    assert facts == {"deleted": [mine[2].id, mine[0].id], "kept": 1, "freed_bytes": 14}
+    assert backup.list_backups(conf, bucket) == [mine[1]]
+    left = {name for m in (mine[1], *others) for name in (m.manifest_name, m.archive_name)}
+    assert names(bucket) == left
+
+
+def test_manifests_of_others_that_are_handed_in_stay(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity
+) -> None:
+    foreign = [put(bucket, replace(ours, environment="prod"), days=days) for days in (1, 2, 3)]
+
+    plan = backup.plan_prune(conf, foreign, 1, set())
+
+    assert plan.going == ()
+    assert len(plan.decisions) == 3
+
+
+def test_every_backup_gets_a_reason(conf: DeployConf, bucket: LocalBucket, ours: Identity) -> None:
+    made = [put(bucket, ours, days=days) for days in range(5)]
+
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 2, {made[3].id})
+
+    assert [(decision.id, decision.why, decision.goes) for decision in plan.decisions] == [
+        (made[0].id, "the newest", False),
+        (made[1].id, "number 2 of the 2 newest", False),
+        (made[2].id, "older than the 2 newest", True),
+        (made[3].id, "a release stands on it", False),
+        (made[4].id, "older than the 2 newest", True),
+    ]
+    assert plan.as_dict()["delete"] == [made[2].id, made[4].id]
+
+
+@pytest.mark.parametrize("keep", [0, -5])
+def test_the_newest_always_stays(conf: DeployConf, bucket: LocalBucket, ours: Identity, keep: int) -> None:
+    made = [put(bucket, ours, days=days) for days in range(3)]
+
+    plan = backup.plan_prune(conf, made, keep, set())
+
+    assert made[0].id not in {decision.id for decision in plan.going}
+    assert len(plan.going) == 2
+
+
+def test_what_changed_since_the_plan_is_not_deleted(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity, no_guard: Guard
+) -> None:
+    made = [put(bucket, ours, days=days) for days in range(2)]
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 1, set())
+    bucket.put(made[1].manifest_name, made[1].to_bytes(), if_generation=None)
+
+    facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
+
+    assert facts["deleted"] == []
+    assert {made[1].manifest_name, made[1].archive_name} <= names(bucket)
+
+
+def test_a_prune_that_was_killed_halfway_is_finished_by_the_next(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity, no_guard: Guard
+) -> None:
+    made = [put(bucket, ours, days=days) for days in range(2)]
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 1, set())
+    bucket.delete(made[1].manifest_name)
+
+    facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
+
+    assert facts["deleted"] == [made[1].id]
+    assert names(bucket) == {made[0].manifest_name, made[0].archive_name}
+
+
+def test_a_lost_guard_stops_the_prune(conf: DeployConf, bucket: LocalBucket, ours: Identity) -> None:
+    for days in range(3):
+        put(bucket, ours, days=days)
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 1, set())
+
+    def guard() -> None:
+        raise Refusal(exit_code=75)
+
+    with pytest.raises(Refusal):
+        backup.apply_prune(conf, bucket, plan, guard=guard, step=Step("prune"))
+    assert len(names(bucket)) == 6
+
+
+def test_an_archive_without_manifest_is_no_backup_and_goes_after_a_day(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity
+) -> None:
+    made = put(bucket, ours, days=0)
+    bucket.delete(made.manifest_name)
+
+    catalog = backup.scan(conf, bucket)
+    fresh: ObjectInfo = catalog.unfinished[0]
+    old = replace(fresh, updated=datetime.now(UTC) - timedelta(hours=25))
+    plan = backup.plan_prune(conf, [], 1, set(), unfinished=[fresh, old])
+
+    assert catalog.manifests == []
+    assert [decision.goes for decision in plan.decisions] == [False, True]
+
+
+def test_foreign_names_under_the_folder_are_left_alone(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity
+) -> None:
+    bucket.put(f"{ours.prefix}README", b"x")
+    bucket.put(f"{ours.prefix}2026/deep/manifest.json", b"x")
+
+    catalog = backup.scan(conf, bucket)
+
+    assert (catalog.manifests, catalog.unreadable, catalog.unfinished) == ([], [], [])
+
+
+@pytest.mark.parametrize("backup_id", ["latest", "nope", "../x", "20261123T131850123Z-v-000000"])
+def test_an_absent_backup_is_a_finding(conf: DeployConf, bucket: LocalBucket, backup_id: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        backup.read_manifest(conf, bucket, backup_id)
+
+    assert refused.value.findings[0].id == "deploy.B001"
+
+
+def test_another_environments_backup_is_refused_unless_it_is_named(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity
+) -> None:
+    made = put(bucket, replace(ours, environment="production"), days=1)
+
+    with pytest.raises(Refusal) as refused:
+        backup.read_manifest(conf, bucket, made.id)
+
+    assert refused.value.findings[0].id == "deploy.B011"
+    assert refused.value.findings[0].hint.endswith("--from-environment production")
+    assert backup.read_manifest(conf, bucket, made.id, environment="production") == made
+
+
+def test_ids_sort_by_age_and_are_safe_in_names() -> None:
+    moment = datetime(2026, 11, 23, 13, 18, 50, 123456, UTC)
+    ids = [new_id(moment + timedelta(milliseconds=n), "feature/ü x..y") for n in (0, 1, 1000)]
+
+    assert ids == sorted(ids)
+    assert all(is_id(each) for each in ids)
+    assert ids[0].startswith("20261123T131850123Z-feature-x-y-")
+
+
+def test_no_two_databases_share_a_folder(tmp_path: Path) -> None:
+    awkward = ["a", "a.b", "a..b", ".a", "a/b", "a~2Fb", "ä", "a b", "..", "A", "a%2F"]
+
+    prefixes = {Identity("p", "e", name).prefix for name in awkward}
+
+    assert len(prefixes) == len(awkward)
+    bucket = LocalBucket(tmp_path)
+    for prefix in prefixes:
+        bucket.put(f"{prefix}x", b"", if_generation=0)  # refuses a name that is not allowed

@@ -1,0 +1,145 @@
+"""`backupdb`, `backups` and `restoredb` from the command line's side."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+
+from deploy.conf import DeployConf
+
+Query = Callable[..., list[Any]]
+Names = Callable[[str], set[str]]
+
+
+@pytest.fixture
+def command(conf: DeployConf) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Run a command; returns its exit code and its JSON report."""
+    wanted = {
+        "PROJECT": conf.project,
+        "ENVIRONMENT": conf.environment,
+        "DATABASE": conf.database,
+        "BUCKET": conf.bucket,
+        "STATIC_BUCKET": conf.static_bucket,
+        "SCRATCH_PREFIX": conf.scratch_prefix,
+    }
+
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        out, code = io.StringIO(), 0
+        with override_settings(DEPLOY=wanted):
+            try:
+                call_command(*arguments, "--format", "json", stdout=out, stderr=io.StringIO())
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return code, json.loads(out.getvalue())
+
+    return run
+
+
+def ids(report: dict[str, Any]) -> list[str]:
+    return [finding["id"] for step in report["steps"] for finding in step["findings"]]
+
+
+def step_of(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(step for step in report["steps"] if step["name"] == name)
+
+
+def test_from_backup_to_restore_and_prune(
+    command: Callable[..., tuple[int, dict[str, Any]]],
+    awkward: str,
+    query: Query,
+    databases: Names,
+    conf: DeployConf,
+) -> None:
+    code, report = command("backupdb", "--prove", "--reason", "before-import")
+    assert (code, ids(report)) == (0, [])
+    assert step_of(report, "restore")["facts"]["tables"] == 8
+    first = step_of(report, "backup")["facts"]["backup"]
+    assert databases(conf.scratch_prefix) == set()
+    query("INSERT INTO animal VALUES ('late')")
+    assert command("backupdb")[0] == 0
+
+    code, report = command("backups", "list")
+    listed = step_of(report, "backups list")["facts"]["backups"]
+    assert code == 0
+    assert [entry["release"] for entry in listed] == ["test-release", "before-import"]
+    assert listed[1]["backup"] == first
+    assert listed[1]["age_seconds"] >= 0
+
+    assert command("backups", "verify", first)[0] == 0
+
+    code, report = command("restoredb", first, "--dry-run")
+    assert (code, step_of(report, "plan")["facts"]["live"]) == (0, awkward)
+    assert databases(awkward) == {awkward}
+
+    code, report = command("restoredb", first, "--into", f"{awkward}_look")
+    assert (code, len(query("SELECT name FROM ONLY animal", f"{awkward}_look"))) == (0, 1)
+
+    code, report = command("restoredb", first, "--yes-replace", awkward)
+    assert (code, ids(report)) == (0, ["deploy.B017"])
+    assert len(query("SELECT name FROM ONLY animal")) == 1
+    old = step_of(report, "restore")["facts"]["kept_as"]
+
+    assert command("restoredb", "--drop-old", old, "--dry-run")[0] == 0
+    assert old in databases(awkward)
+    assert command("restoredb", "--drop-old", old)[0] == 0
+    assert databases(awkward) == {awkward, f"{awkward}_look"}
+
+    code, report = command("backups", "prune", "--keep", "1", "--dry-run")
+    assert (code, step_of(report, "plan")["facts"]["delete"]) == (0, [first])
+    code, report = command("backups", "prune", "--keep", "1")
+    assert (code, step_of(report, "prune")["facts"]["deleted"]) == (0, [first])
+    assert len(step_of(command("backups", "list")[1], "backups list")["facts"]["backups"]) == 1
+
+
+def test_replacing_needs_the_name(
+    command: Callable[..., tuple[int, dict[str, Any]]],
+    awkward: str,
+    databases: Names,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command("backupdb")
+    tries: list[tuple[list[str], str | None]] = [
+        ([], None),
+        (["--yes-replace", awkward[:-1]], None),
+        (["--yes-replace", ""], None),
+        ([], "yes"),
+        ([], ""),
+    ]
+    for arguments, typed in tries:
+        stdin = io.StringIO(f"{typed}\n")
+        stdin.isatty = lambda typed=typed: typed is not None  # type: ignore[method-assign,misc]  # a terminal or none
+        monkeypatch.setattr("sys.stdin", stdin)
+        code, report = command("restoredb", "latest", *arguments)
+        assert (code, ids(report)) == (2, ["deploy.B012"]), arguments
+    assert databases(awkward) == {awkward}
+
+    stdin = io.StringIO(f"{awkward}\n")
+    stdin.isatty = lambda: True  # type: ignore[method-assign]  # a terminal
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert command("restoredb", "latest")[0] == 0
+    assert len(databases(awkward)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["restoredb"], "deploy.R002"),
+        (["restoredb", "latest", "--drop-old", "x"], "deploy.R002"),
+        (["restoredb", "latest"], "deploy.B001"),
+        (["restoredb", "--drop-old", "postgres"], "deploy.B014"),
+        (["backups", "verify", "../../etc"], "deploy.B001"),
+        (["backups", "prune", "--keep", "0"], "deploy.R002"),
+    ],
+)
+def test_bad_input_gets_one_finding(
+    command: Callable[..., tuple[int, dict[str, Any]]], live: str, arguments: list[str], found: str
+) -> None:
+    code, report = command(*arguments)
+
+    assert (code, ids(report)) == (2, [found])

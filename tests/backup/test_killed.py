@@ -1,0 +1,148 @@
+"""kill -9 at the worst moments: nothing half visible, nobody left behind, the next run converges."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import backup
+from deploy.buckets.local import LocalBucket
+from deploy.conf import DeployConf
+from deploy.databases import postgresql as server
+from deploy.reporting.report import Step
+
+from .conftest import ALIAS
+
+Guard = Callable[[], None]
+Query = Callable[..., list[Any]]
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the kernel ends children of the killed on Linux"
+)
+
+
+@contextmanager
+def subject(conf: DeployConf, live: str, do: str) -> Iterator[subprocess.Popen[str]]:
+    folder = conf.bucket.removeprefix("file://").removesuffix("/bucket")
+    task = {"do": do, "live": live, "project": conf.project, "folder": folder}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.backup.subject", json.dumps(task)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TEST_DATABASE_URL": os.environ["DATABASE_URL"]},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(condition: Callable[[], Any], seconds: float = 15) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def child(parent: int, name: str) -> int | None:
+    """The pid of `parent`'s child process `name`."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, rest = stat.read_text().split(" ", 1)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        comm, _, fields = rest.rpartition(") ")
+        if comm == f"({name}" and int(fields.split()[1]) == parent:
+            return int(pid)
+    return None
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_killed_during_the_dump(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query
+) -> None:
+    with server.connect(ALIAS) as blocker:
+        blocker.autocommit = False
+        blocker.execute("LOCK TABLE person")  # pg_dump waits behind it, for as long as we like
+        with subject(conf, awkward, "backup") as process:
+            dump = until(lambda: child(process.pid, "pg_dump"))
+            until(
+                lambda: query(
+                    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                    " AND datname = current_database() AND query LIKE 'LOCK%'"
+                )
+            )
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            until(lambda: gone(dump), seconds=5)
+        blocker.rollback()
+
+    assert list(bucket.list("backups/")) == []
+    backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    assert len(backup.list_backups(conf, bucket)) == 1
+
+
+def test_killed_during_the_restore(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, databases: Callable[[str], set[str]]
+) -> None:
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    scratch = backup.scratch_name(conf, "killed")
+    with subject(conf, awkward, "restore") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reached\n"
+        restore = until(lambda: child(process.pid, "pg_restore"))
+        assert backup.drop_stale_scratch(conf) == []  # it is being filled
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        until(lambda: gone(restore), seconds=5)
+
+    assert databases(conf.scratch_prefix) == {scratch}
+    step = Step("restore")
+    until(lambda: not server.is_locked(ALIAS, scratch))
+    backup.restore_into(conf, bucket, manifest, name=scratch, step=step)
+    assert step.findings == []
+    assert backup.drop_stale_scratch(conf) == [scratch]
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_killed_between_the_two_renames(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    databases: Callable[[str], set[str]],
+) -> None:
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    query("INSERT INTO animal VALUES ('after the backup')")
+
+    with subject(conf, awkward, "swap") as process:
+        assert process.wait(30) == -signal.SIGKILL
+
+    until(lambda: not server.is_locked(ALIAS, awkward))
+    assert databases(awkward) == {awkward}
+    assert len(query("SELECT name FROM ONLY animal")) == 2  # the live one, untouched
+    assert len(backup.drop_stale_scratch(conf)) == 1
+    backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+    assert len(query("SELECT name FROM ONLY animal")) == 1
+    assert len(databases(awkward)) == 2

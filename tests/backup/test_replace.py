@@ -1,0 +1,316 @@
+"""Putting a backup in the live database's place, and the scratch databases on the way."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections
+
+from deploy import backup
+from deploy.backup.manifest import Manifest
+from deploy.buckets.local import LocalBucket
+from deploy.conf import DeployConf
+from deploy.databases import postgresql as server
+from deploy.databases import swap
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from .conftest import ALIAS
+
+Guard = Callable[[], None]
+Query = Callable[..., list[Any]]
+Names = Callable[[str], set[str]]
+
+
+@pytest.fixture
+def manifest(conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query) -> Manifest:
+    """A backup, after which the live database has got one more animal."""
+    made = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    query("INSERT INTO animal VALUES ('late')")
+    return made
+
+
+def animals(query: Query, name: str | None = None) -> list[str]:
+    return sorted(row[0] for row in query("SELECT name FROM ONLY animal", name))
+
+
+def test_the_backup_takes_the_live_name_and_the_live_one_is_kept(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    manifest: Manifest,
+    no_guard: Guard,
+    query: Query,
+    databases: Names,
+) -> None:
+    query(f"ALTER DATABASE {awkward} SET search_path TO 'Other Schema', public, \"$user\"")
+    query(f"ALTER DATABASE {awkward} SET work_mem TO '7MB'")
+    step = Step("restore")
+
+    facts = backup.replace_database(conf, bucket, manifest, guard=no_guard, step=step)
+
+    old = facts["kept_as"]
+    assert re.fullmatch(awkward + r"_before_\d{8}T\d{6}", old)
+    assert (animals(query), animals(query, old)) == (["cat"], ["cat", "late"])
+    assert [(finding.id, finding.level) for finding in step.findings] == [("deploy.B017", "info")]
+    assert databases(conf.scratch_prefix) == set()
+    assert query("SHOW work_mem") == [("7MB",)]
+    assert query("SHOW search_path") == query("SHOW search_path", old)
+    backup.drop_replaced(conf, old, guard=no_guard)
+    backup.drop_replaced(conf, old, guard=no_guard)  # gone already: without effect
+    assert databases(awkward) == {awkward}
+
+
+def test_clients_of_the_live_database_are_ended_however_often_they_come_back(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, no_guard: Guard, query: Query
+) -> None:
+    stop = threading.Event()
+    ended: list[None] = []
+
+    def client() -> None:
+        while not stop.is_set():
+            try:
+                with server.connect(ALIAS) as connection:
+                    while not stop.is_set():
+                        connection.execute("SELECT 1")
+                        stop.wait(0.005)
+            except (psycopg.Error, Refusal):
+                ended.append(None)
+
+    clients = [threading.Thread(target=client) for _ in range(2)]
+    for thread in clients:
+        thread.start()
+    try:
+        backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+    finally:
+        stop.set()
+        for thread in clients:
+            thread.join()
+
+    assert len(ended) >= 2
+    assert animals(query) == ["cat"]
+
+
+def test_a_client_that_may_not_be_ended_stops_the_swap(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    manifest: Manifest,
+    no_guard: Guard,
+    query: Query,
+    databases: Names,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(swap, "_ATTEMPTS", 1)
+    # The deployer is the databases' owner and no superuser; the client is one, so it can't be ended.
+    role = f"owner_{awkward}"
+    query(f"CREATE ROLE {role} LOGIN CREATEDB; ALTER DATABASE {awkward} OWNER TO {role}")
+    plan = backup.plan_replace(conf, manifest)
+    query(f'CREATE DATABASE "{plan.new}" OWNER {role}')
+    connections[ALIAS].close()
+
+    with server.connect(ALIAS):
+        connections[ALIAS].settings_dict["USER"] = role
+        with pytest.raises(Refusal) as refused:
+            swap.swap(ALIAS, live=awkward, new=plan.new, old=plan.old)
+        connections[ALIAS].settings_dict["USER"] = "postgres"
+    backup.drop_scratch(conf, plan.new)
+    query(f"ALTER DATABASE {awkward} OWNER TO postgres; DROP ROLE {role}")
+
+    assert refused.value.findings[0].id == "deploy.D008"
+    assert "deploy" in refused.value.findings[0].message
+    assert databases(awkward) == {awkward}
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_a_backup_that_does_not_compare_is_not_swapped_in(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    manifest: Manifest,
+    no_guard: Guard,
+    query: Query,
+    databases: Names,
+) -> None:
+    wrong = replace(manifest, tables={**manifest.tables, "public.dog": 99})
+
+    with pytest.raises(Refusal) as refused:
+        backup.replace_database(conf, bucket, wrong, guard=no_guard, step=Step("restore"))
+
+    assert (refused.value.findings[0].id, refused.value.exit_code) == ("deploy.B006", 1)
+    assert animals(query) == ["cat", "late"]
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_a_lost_guard_prevents_the_swap(
+    conf: DeployConf, bucket: LocalBucket, manifest: Manifest, query: Query, databases: Names
+) -> None:
+    calls: list[None] = []
+
+    def guard() -> None:
+        calls.append(None)
+        if len(calls) == 2:
+            raise Refusal(exit_code=75)
+
+    with pytest.raises(Refusal):
+        backup.replace_database(conf, bucket, manifest, guard=guard, step=Step("restore"))
+
+    assert animals(query) == ["cat", "late"]
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_two_at_once_one_is_told(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, no_guard: Guard
+) -> None:
+    scratch = backup.scratch_name(conf, "v1")
+    for name, act in (
+        (awkward, lambda: backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("r"))),
+        (scratch, lambda: backup.restore_into(conf, bucket, manifest, name=scratch, step=Step("r"))),
+    ):
+        with server.locked(ALIAS, name, doing="holding"), pytest.raises(Refusal) as refused:
+            act()
+        assert refused.value.findings[0].id == "deploy.D009"
+
+
+@pytest.mark.parametrize("name", ["{live}", "{live}_before_", "{live}_before_20261123", "postgres", "other"])
+def test_only_what_a_restore_put_aside_is_dropped(
+    conf: DeployConf, live: str, no_guard: Guard, databases: Names, name: str
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        backup.drop_replaced(conf, name.format(live=live), guard=no_guard)
+
+    assert refused.value.findings[0].id in ("deploy.B016", "deploy.B014")
+    assert databases(live) == {live}
+
+
+def test_a_long_name_is_kept_under_a_name_that_fits(conf: DeployConf, live: str, monkeypatch: Any) -> None:
+    from deploy.backup.engines import engine_of
+
+    engine = engine_of(conf)
+    monkeypatch.setitem(connections[ALIAS].settings_dict, "NAME", "ü" * 31)
+
+    old = engine.replaced_name("20261123T131850")
+
+    assert len(old.encode()) <= 63
+    assert engine.is_replaced(old)
+
+
+def test_restore_beside_needs_a_new_name(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, query: Query
+) -> None:
+    beside = f"{awkward}_look"
+
+    backup.restore_beside(conf, bucket, manifest, name=beside, step=Step("restore"))
+
+    assert animals(query, beside) == ["cat"]
+    for name, found in (
+        (beside, "B009"),
+        (awkward, "B009"),
+        ("x" * 64, "B014"),
+        ("", "B014"),
+        ("template1", "B014"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            backup.restore_beside(conf, bucket, manifest, name=name, step=Step("restore"))
+        assert refused.value.findings[0].id == f"deploy.{found}"
+    assert animals(query) == ["cat", "late"]
+
+
+def test_a_backup_of_another_engine_is_refused(
+    conf: DeployConf, bucket: LocalBucket, manifest: Manifest
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        backup.plan_replace(conf, replace(manifest, engine="sqlite"))
+
+    assert refused.value.findings[0].id == "deploy.B013"
+
+
+def test_scratch_names_fit_and_belong_to_one_database(conf: DeployConf, live: str) -> None:
+    wide = replace(conf, scratch_prefix="p" * 100)
+    names = [
+        backup.scratch_name(conf, "v1"),
+        backup.scratch_name(conf, "v2"),
+        backup.scratch_name(conf, "r" * 100),
+        backup.scratch_name(conf, "r" * 99 + "s"),
+        backup.scratch_name(replace(conf, environment="other"), "v1"),
+        backup.scratch_name(wide, "r" * 100),
+    ]
+
+    assert len(set(names)) == len(names)
+    assert all(len(name.encode()) <= 63 for name in names)
+    assert backup.scratch_name(conf, "v1") == names[0]
+
+
+def test_only_scratch_databases_of_this_database_are_dropped(
+    conf: DeployConf, bucket: LocalBucket, live: str, databases: Names, query: Query
+) -> None:
+    other = replace(conf, environment="other")
+    theirs = backup.scratch_name(other, "v1")
+    query(f'CREATE DATABASE "{theirs}"')
+    mine = backup.scratch_name(conf, "v1")
+    query(f'CREATE DATABASE "{mine}"')
+
+    for name in (theirs, live, conf.scratch_prefix, f"{conf.scratch_prefix}_x", "postgres"):
+        with pytest.raises(Refusal) as refused:
+            backup.drop_scratch(conf, name)
+        assert refused.value.findings[0].id == "deploy.B010"
+    with server.connect(ALIAS, mine):  # in use: it goes all the same
+        backup.drop_scratch(conf, mine)
+    backup.drop_scratch(conf, mine)
+
+    assert databases(conf.scratch_prefix) == {theirs}
+    assert backup.drop_stale_scratch(conf) == []
+    assert backup.drop_stale_scratch(other) == [theirs]
+
+
+def test_a_scratch_name_that_is_the_live_one_is_not_dropped(
+    conf: DeployConf, live: str, monkeypatch: pytest.MonkeyPatch, databases: Names
+) -> None:
+    from deploy.backup import scratch
+
+    monkeypatch.setattr(scratch, "scratch_prefix", lambda _: live[:8])
+
+    with pytest.raises(Refusal):
+        backup.drop_scratch(conf, live)
+
+    assert databases(live) == {live}
+
+
+def test_without_createdb_the_finding_says_the_grant(
+    conf: DeployConf, bucket: LocalBucket, manifest: Manifest, awkward: str, query: Query
+) -> None:
+    role = f"plain_{awkward}"
+    query(f"CREATE ROLE {role} LOGIN")
+    connections.settings[ALIAS]["USER"] = role
+    try:
+        with pytest.raises(Refusal) as refused:
+            backup.restore_into(
+                conf, bucket, manifest, name=backup.scratch_name(conf, "v1"), step=Step("restore")
+            )
+    finally:
+        connections.settings[ALIAS]["USER"] = "postgres"
+        query(f"DROP ROLE {role}")
+
+    assert refused.value.findings[0].id == "deploy.D006"
+    assert f"ALTER ROLE {role} CREATEDB" in refused.value.findings[0].hint
+
+
+def test_a_locale_that_the_server_lacks_is_a_finding(
+    conf: DeployConf, bucket: LocalBucket, manifest: Manifest, databases: Names
+) -> None:
+    elsewhere = replace(manifest, locale={**manifest.locale, "collate": "xx_YY", "ctype": "xx_YY"})
+
+    with pytest.raises(Refusal) as refused:
+        backup.restore_into(
+            conf, bucket, elsewhere, name=backup.scratch_name(conf, "v1"), step=Step("restore")
+        )
+
+    assert refused.value.findings[0].id == "deploy.D007"
+    assert "xx_YY" in refused.value.findings[0].message
+    assert databases(conf.scratch_prefix) == set()

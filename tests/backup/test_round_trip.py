@@ -1,0 +1,226 @@
+"""A backup of awkward data comes back the same, and what differs is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deploy import backup
+from deploy.backup.manifest import Manifest
+from deploy.buckets.local import LocalBucket
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+Guard = Callable[[], None]
+Query = Callable[..., list[Any]]
+
+
+def take(conf: DeployConf, bucket: LocalBucket, guard: Guard, release: str = "v1") -> Manifest:
+    return backup.create_backup(conf, bucket, release=release, step=Step("backup"), guard=guard)
+
+
+def test_everything_awkward_comes_back_the_same(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query
+) -> None:
+    manifest = take(conf, bucket, no_guard)
+    scratch = backup.scratch_name(conf, "v1")
+    step = Step("restore")
+
+    facts = backup.restore_into(conf, bucket, manifest, name=scratch, step=step)
+
+    assert step.findings == []
+    assert facts["rows"] == sum(manifest.tables.values())
+    assert facts["digested_tables"] == len(manifest.tables)
+    for statement in (
+        "SELECT * FROM person ORDER BY id",
+        'SELECT * FROM "order" ORDER BY id',
+        "SELECT * FROM event ORDER BY at",
+        "SELECT tableoid::regclass::text, * FROM animal ORDER BY 1, 2",
+        "SELECT last_value, is_called FROM tickets",
+        "SELECT * FROM totals",
+        "SELECT twice(21)",
+        "SELECT lo_get(oid) FROM pg_largeobject_metadata",
+        "SELECT datcollate, encoding FROM pg_database WHERE datname = current_database()",
+    ):
+        assert query(statement, scratch) == query(statement), statement
+
+
+def test_the_manifest_describes_what_was_in_the_snapshot(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard
+) -> None:
+    manifest = take(conf, bucket, no_guard)
+
+    assert manifest.tables == {
+        "Other Schema.empty": 0,
+        "public.animal": 1,
+        "public.django_migrations": 3,
+        "public.dog": 2,
+        "public.event_2025": 72,
+        "public.event_2026": 28,
+        "public.order": 200,
+        "public.person": 502,
+    }
+    assert manifest.migrations == {"shop": ["0001_initial", "0002_more"], "blog": ["0001_initial"]}
+    assert manifest.objects == {
+        "indexes": 3,
+        "constraints": 3,
+        "triggers": 0,
+        "sequences": 2,
+        "views": 2,
+        "functions": 1,
+        "large objects": 1,
+    }
+    assert manifest.engine == "postgresql"
+    assert manifest.extensions.keys() == {"plpgsql"}
+    assert manifest.locale["encoding"] == "UTF8"
+    assert backup.read_manifest(conf, bucket, manifest.id) == manifest
+    assert backup.read_manifest(conf, bucket, "latest") == manifest
+    info = bucket.stat(manifest.archive_name)
+    assert info is not None
+    assert (info.size_bytes, info.crc32c, info.generation) == (
+        manifest.sizes["stored_bytes"],
+        manifest.crc32c,
+        manifest.archive_generation,
+    )
+
+
+def test_the_digest_knows_no_order_and_no_session_setting(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query
+) -> None:
+    before = take(conf, bucket, no_guard)
+    query(
+        "CREATE TABLE copy AS SELECT * FROM dog;"
+        "UPDATE person SET name = name; CLUSTER person USING person_name"
+    )
+    query(f"ALTER DATABASE \"{awkward}\" SET timezone = 'Asia/Tokyo'")
+    query(f"ALTER DATABASE \"{awkward}\" SET datestyle = 'German'")
+    after = take(conf, bucket, no_guard)
+
+    assert {**after.digests, "public.copy": ""} == {**before.digests, "public.copy": ""}
+
+
+def test_rows_that_arrive_meanwhile_are_in_neither_the_dump_nor_the_counts(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, query: Query
+) -> None:
+    calls: list[None] = []
+
+    def guard() -> None:
+        calls.append(None)
+        if len(calls) == 2:  # between the dump's end and the archive's publication
+            query("INSERT INTO animal VALUES ('late')")
+
+    manifest = take(conf, bucket, guard)
+    step = Step("restore")
+    backup.restore_into(conf, bucket, manifest, name=backup.scratch_name(conf, "v1"), step=step)
+
+    assert len(calls) == 3
+    assert manifest.tables["public.animal"] == 1
+    assert step.findings == []
+
+
+def test_tables_over_the_limit_are_counted_without_a_digest(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard
+) -> None:
+    manifest = take(replace(conf, backup_digest_limit_bytes=20_000), bucket, no_guard)
+
+    assert manifest.tables["public.person"] == 502
+    assert "public.person" not in manifest.digests
+    assert "public.dog" in manifest.digests
+    assert "20000 bytes" in manifest.digest_method
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"tables": {"public.dog": 3}}, "deploy.B006"),
+        ({"tables": {"public.gone": 1}}, "deploy.B006"),
+        ({"digests": {"public.dog": "1"}}, "deploy.B007"),
+        ({"objects": {"indexes": 4}}, "deploy.B008"),
+    ],
+)
+def test_a_difference_from_the_manifest_is_a_finding(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    change: dict[str, dict[str, Any]],
+    found: str,
+) -> None:
+    manifest = take(conf, bucket, no_guard)
+    changed = replace(
+        manifest, **{name: {**getattr(manifest, name), **values} for name, values in change.items()}
+    )
+    step = Step("restore")
+
+    backup.restore_into(conf, bucket, changed, name=backup.scratch_name(conf, "v1"), step=step)
+
+    assert [finding.id for finding in step.findings] == [found]
+    assert not step.ok
+
+
+def test_a_lost_guard_leaves_nothing_visible(conf: DeployConf, bucket: LocalBucket, awkward: str) -> None:
+    for survives in range(3):
+        left = [survives]
+
+        def guard(left: list[int] = left) -> None:
+            if left[0] == 0:
+                raise Refusal(exit_code=75)
+            left[0] -= 1
+
+        with pytest.raises(Refusal):
+            take(conf, bucket, guard)
+        assert backup.list_backups(conf, bucket) == []
+        archives = [info.name for info in bucket.list("backups/")]
+        assert len(archives) == (1 if survives == 2 else 0)
+
+
+def test_grants_that_a_backup_does_not_hold_are_told(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query
+) -> None:
+    query("GRANT SELECT ON person, dog TO PUBLIC")
+    step = Step("backup")
+
+    backup.create_backup(conf, bucket, release="v1", step=step, guard=no_guard)
+
+    assert [(finding.id, finding.message[:9]) for finding in step.findings] == [("deploy.B020", "2 objects")]
+
+
+def test_a_dump_that_fails_leaves_nothing_and_says_why(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query
+) -> None:
+    from django.db import connections
+
+    from .conftest import ALIAS
+
+    role = f"reader_{awkward}"
+    query(f"CREATE ROLE {role} LOGIN; GRANT pg_read_all_data TO {role}; REVOKE pg_read_all_data FROM {role}")
+    connections.settings[ALIAS]["USER"] = role
+    try:
+        with pytest.raises(Refusal) as refused:
+            take(conf, bucket, no_guard)
+    finally:
+        connections.settings[ALIAS]["USER"] = "postgres"
+        query(f"DROP ROLE {role}")
+
+    assert refused.value.exit_code == 1
+    assert refused.value.findings[0].id == "deploy.B003"
+    assert "permission denied" in refused.value.findings[0].message
+    assert list(bucket.list("backups/")) == []
+
+
+def test_the_manifest_is_json_that_a_person_can_read(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard
+) -> None:
+    manifest = take(conf, bucket, no_guard)
+
+    data = json.loads(bucket.read(manifest.manifest_name))
+
+    assert data["schema"] == 1
+    assert data["release"] == "v1"
+    assert set(data["sizes"]) == {"raw_bytes", "stored_bytes"}
+    assert Manifest.from_dict(data) == manifest
