@@ -1,6 +1,7 @@
 """What GCS must do beyond the contract: survive the network, and keep its secrets."""
 
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,6 +134,10 @@ def test_damage_is_found_in_a_download_that_was_resumed(gcs, server):
 
 def test_a_stream_is_of_one_generation(gcs, server):
     gcs.put("name", BIG)
+    with gcs.open_read("name") as stream:
+        gcs.put("name", BIG[::-1])
+        with pytest.raises(ObjectMissing):
+            stream.read()
     with gcs.open_read("name") as stream:
         stream.read(1)
         gcs.put("name", BIG[::-1])
@@ -286,3 +291,11 @@ def test_a_listing_asks_for_no_body_and_only_for_what_it_needs(gcs, server):
     (request,) = server.requests
     assert request.query["prefix"] == "some/prefix/ledger/"
     assert request.query["fields"].startswith("items(name,size,generation,crc32c,")
+
+
+def test_the_library_asks_for_nothing_on_its_own(gcs, server):
+    gcs.put("name", b"")
+    gcs.read("name")
+    assert len(list(gcs.list())) == 1
+    time.sleep(0.2)  # it would do so from a thread
+    assert [request for request in server.requests if request.is_about_the_bucket] == []
