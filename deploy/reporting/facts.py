@@ -10,11 +10,14 @@ from typing import Any
 from .output import printable
 
 _DIGEST = re.compile(r"^(sha256:)?[0-9a-f]{40,}$")
+# A moment in UTC as isoformat has it; people need neither the microseconds nor the offset.
+_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)$")
 _UNITS = ("_bytes", "_seconds")
 _LONGEST_INLINE = 80
 _MOST_INLINE = 4
 _MOST_ROWS = 40
 _MOST_LINES = 12
+_MOST_NAMES = 8
 
 
 def human_bytes(count: float) -> str:
@@ -60,16 +63,27 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
     for key, value in facts.items():
         if _is_inline(value) or not isinstance(value, Sequence) or isinstance(value, str | bytes):
             continue
-        is_table = all(isinstance(row, Mapping) for row in value)
-        most = _MOST_ROWS if is_table else _MOST_LINES
-        shown, more = value[:most], max(0, len(value) - most)
-        if is_table:
-            columns = tuple(dict.fromkeys(str(column) for row in shown for column in row))
-            rows = tuple(tuple(_cell(column, row.get(column)) for column in columns) for row in shown)
-            found.append(Table(_label(key), tuple(_label(column) for column in columns), rows, more))
+        if all(isinstance(row, Mapping) for row in value):
+            found.append(_table_of_rows(key, value))
         else:
-            found.append(Table(_label(key), (), tuple((_cell(key, row),) for row in shown), more))
+            found.append(_table_of_values(key, [_cell(key, item) for item in value]))
     return found
+
+
+def _table_of_rows(key: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    shown = rows[:_MOST_ROWS]
+    columns = tuple(dict.fromkeys(str(column) for row in shown for column in row))
+    cells = tuple(tuple(_cell(column, row.get(column)) for column in columns) for row in shown)
+    return Table(_label(key), tuple(_label(column) for column in columns), cells, len(rows) - len(shown))
+
+
+def _table_of_values(key: str, texts: Sequence[str]) -> Table:
+    """Names follow one another on a line; sentences (a plan's) have a line each."""
+    if any(" " in text for text in texts):
+        shown = texts[:_MOST_LINES]
+        return Table(_label(key), (), tuple((text,) for text in shown), len(texts) - len(shown))
+    shown = texts[:_MOST_NAMES]
+    return Table(_label(key), (), ((", ".join(shown),),), len(texts) - len(shown))
 
 
 def _is_scalar(value: Any) -> bool:
@@ -123,4 +137,5 @@ def _cell(key: object, value: Any) -> str:
         return ", ".join(f"{_label(k)} {_cell(k, v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_cell(key, item) for item in value)
-    return printable(str(value)).replace("\n", " ")
+    text = printable(str(value)).replace("\n", " ")
+    return _MOMENT.sub(r"\1 \2Z", text)

@@ -32,6 +32,7 @@ def test_figures_are_one_line_with_units_and_short_digests():
         "dump_bytes": 1200,
         "took_seconds": 1.5,
         "rows": 51000,
+        "created": "2026-11-23T13:00:00.123456+00:00",
         "live": True,
         "sha256": "sha256:" + "0123456789abcdef" * 4,
         "nothing": None,
@@ -42,7 +43,7 @@ def test_figures_are_one_line_with_units_and_short_digests():
         "tables": {f"t{i}": i for i in range(20)},
     }
     assert figures(facts) == (
-        "database optifit, dump 1.2 kB, took 1.5 s, rows 51,000, live yes, sha256 0123456789ab, "
+        "database optifit, dump 1.2 kB, took 1.5 s, rows 51,000, created 2026-11-23 13:00:00Z, live yes, sha256 0123456789ab, "
         "free (/srv 5.0 MB), empty none, apps a b, sizes (raw 10 B, n 2), tables (20 entries)"
     )
 
@@ -53,6 +54,12 @@ def test_lists_become_tables():
     ]
 
 
-def test_long_lists_are_cut_and_say_so():
-    (table,) = tables({"files": [f"f{i}" for i in range(100)]})
-    assert (len(table.rows), table.more, table.columns) == (12, 88, ())
+def test_names_share_a_line_and_sentences_have_one_each():
+    names, plan = tables({"files": [f"f{i}" for i in range(100)], "plan": ["send a", "send b"] * 50})
+    assert names == Table("files", (), (("f0, f1, f2, f3, f4, f5, f6, f7",),), 92)
+    assert (plan.rows[:2], len(plan.rows), plan.more) == ((("send a",), ("send b",)), 12, 88)
+
+
+def test_long_tables_are_cut_and_say_so():
+    (table,) = tables({"rows": [{"n": i} for i in range(100)]})
+    assert (len(table.rows), table.more) == (40, 60)
