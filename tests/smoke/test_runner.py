@@ -18,7 +18,7 @@ from django.test import override_settings
 
 from deploy.conf import DeployConf
 from deploy.reporting.report import Step
-from deploy.smoke import run_probes
+from deploy.smoke import exchange, run_probes
 from deploy.smoke.probe import Context, Probe
 from tests.health.serving import black_hole
 
@@ -170,6 +170,24 @@ def test_an_untrusted_certificate_is_told(conf: DeployConf, tmp_path: Path) -> N
     assert "self-signed" in steps[0].findings[0].message
 
 
+def test_a_trusted_server_is_asked_over_tls_by_its_name(
+    conf: DeployConf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = _self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    monkeypatch.setattr(exchange, "_tls", lambda: ssl.create_default_context(cafile=str(certificate)))
+    replies = healthy()
+    with served(Site(replies, host="app.invalid"), context) as site:
+        port = site.url.rpartition(":")[2]
+        given = {"release": "r1", "resolve": f"app.invalid:{port}:127.0.0.1"}
+        assert ids(run_probes(conf, f"https://app.invalid:{port}", **given)) == []
+        replies["/admin/login/"].headers["Strict-Transport-Security"] = ""  # type: ignore[union-attr]  # a Reply
+        assert ids(run_probes(conf, f"https://app.invalid:{port}", **given)) == ["deploy.S033"]
+        other = {"release": "r1", "resolve": f"other.invalid:{port}:127.0.0.1", "timeout_seconds": 3}
+        assert set(ids(run_probes(conf, f"https://other.invalid:{port}", **other))) == {"deploy.S004"}
+
+
 def _self_signed(folder: Path) -> Path:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -187,7 +205,10 @@ def _self_signed(folder: Path) -> Path:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.DNSName("app.invalid"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
         )
         .sign(key, hashes.SHA256())
     )
