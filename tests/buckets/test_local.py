@@ -86,15 +86,14 @@ def test_a_killed_writer_leaves_whole_objects_and_no_lock(tmp_path):
     bucket = LocalBucket(tmp_path)
     newest: dict[str, int] = {}
     for _ in range(12):
-        writer = run_python(WRITE_FOREVER, str(tmp_path))
-        assert writer.stdout.readline() == "going\n"
-        until = time.monotonic() + chance.uniform(0, 0.1)
-        while time.monotonic() < until:
-            check_all_whole(bucket)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdin.close()
-        writer.stdout.close()
+        with run_python(WRITE_FOREVER, str(tmp_path)) as writer:
+            try:
+                assert writer.stdout.readline() == "going\n"
+                until = time.monotonic() + chance.uniform(0, 0.1)
+                while time.monotonic() < until:
+                    check_all_whole(bucket)
+            finally:
+                writer.send_signal(signal.SIGKILL)
         check_all_whole(bucket)
         for name in ("put/0", "put/1", "put/2", "streamed"):  # nothing is locked, and numbers go on
             generation = bucket.put(name, b"00000000", metadata={"number": "0"}).generation
