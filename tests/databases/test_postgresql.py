@@ -1,0 +1,124 @@
+"""Whole databases of a server, and what is said when there is none."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from deploy.databases import postgresql as server
+from deploy.databases.scratch import SCRATCH_ALIAS, database_alias
+from deploy.reporting.findings import Refusal
+
+ALIAS = "databases_test"
+
+
+@pytest.fixture
+def alias() -> Iterator[str]:
+    connections.settings[ALIAS] = copy.deepcopy(connections.settings["default"])
+    yield ALIAS
+    connections[ALIAS].close()
+    del connections[ALIAS]
+    del connections.settings[ALIAS]
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    made = f'odd "{secrets.token_hex(4)}; ü%'
+    yield made
+    with server.connect_maintenance("default") as connection:
+        server.drop(connection, made)
+
+
+def test_a_database_of_any_name_is_created_like_another_and_dropped(alias: str, name: str) -> None:
+    with server.connect(alias) as live:
+        like = server.locale(live)
+    with server.connect_maintenance(alias) as connection:
+        server.create(connection, name, like)
+        assert server.exists(connection, name)
+        assert name in server.names_starting_with(connection, name[:-1])
+        with server.connect(alias, name) as new:
+            assert server.locale(new) == like
+            server.drop(connection, name)  # in use
+        assert not server.exists(connection, name)
+        server.drop(connection, name)
+
+
+@pytest.mark.parametrize("provider", ["i", "b"])
+def test_the_locale_provider_is_kept(alias: str, name: str, provider: str) -> None:
+    locale = {"i": "de-DE", "b": "C.UTF-8"}[provider]
+    like = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": provider, "locale": locale}
+    with server.connect_maintenance(alias) as connection:
+        try:
+            server.create(connection, name, like)
+        except Refusal as refusal:  # a server that is built without ICU
+            assert "ICU is not supported" in refusal.findings[0].message  # noqa: PT017
+            return
+    with server.connect(alias, name) as new:
+        assert server.locale(new) == like
+
+
+def test_a_lock_on_a_name_holds_until_its_session_ends(alias: str) -> None:
+    name = f"locked_{secrets.token_hex(4)}"
+    with server.locked(alias, name, doing="holding"):
+        assert server.is_locked(alias, name)
+        assert not server.is_locked(alias, f"{name}_too")
+        with pytest.raises(Refusal) as refused, server.locked(alias, name, doing="restoring into"):
+            pass
+    assert refused.value.findings[0].id == "deploy.D009"
+    assert "restoring into" in refused.value.findings[0].message
+    assert not server.is_locked(alias, name)
+
+
+def test_a_server_that_is_not_there_is_a_finding(alias: str) -> None:
+    connections.settings[alias].update(HOST="/nonexistent", PASSWORD="hunter2-secret")
+
+    with pytest.raises(Refusal) as refused:
+        server.connect(alias)
+
+    assert refused.value.findings[0].id == "deploy.D004"
+    assert "/nonexistent" in refused.value.findings[0].message
+    assert "hunter2-secret" not in str(refused.value)
+
+
+def test_a_server_that_is_too_old_is_a_finding(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "major", lambda _: 13)  # none so old is at hand
+
+    with pytest.raises(Refusal) as refused:
+        server.connect(alias)
+
+    assert refused.value.findings[0].id == "deploy.D005"
+
+
+def test_an_assumed_role_is_assumed(alias: str) -> None:
+    connections.settings[alias]["OPTIONS"] = {"assume_role": "pg_monitor", "pool": True}
+
+    with server.connect(alias) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("pg_monitor",)
+
+
+def test_a_service_names_the_database(
+    alias: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path_factory.mktemp("service") / "pg_service.conf"
+    file.write_text("[app]\ndbname=postgres\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    connections.settings[alias].update(NAME="", OPTIONS={"service": "app"})
+
+    assert server.database_name(alias) == "postgres"
+
+
+def test_a_scratch_alias_lasts_for_its_block(django_db_blocker: DjangoDbBlocker) -> None:
+    with (
+        django_db_blocker.unblock(),  # it is no test database, and nothing is written
+        database_alias("default", "postgres") as scratch,
+        connections[scratch].cursor() as cursor,
+    ):
+        cursor.execute("SELECT current_database()")
+        assert cursor.fetchone() == ("postgres",)
+
+    assert SCRATCH_ALIAS not in connections.settings
