@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .effects import Effect, _default, _Reader, _text, normal_type
-from .tokens import split_list
+from .tokens import parenthesised, split_list
 
 if TYPE_CHECKING:
     from .tokens import Token
@@ -82,7 +82,6 @@ def _add(table: str, reader: _Reader) -> list[Effect]:
         reader.skip_optional("column", "if not exists")
         return reader.column(table)
     name = reader.identifier() if reader.accept("constraint") else ""
-    words = {token.text for token in reader.tokens if token.kind == "word"}
     valid = not _has_pair(reader.tokens, "not", "valid")
     using_index = _has_pair(reader.tokens, "using", "index")
     if reader.accept("primary", "key"):
@@ -101,13 +100,12 @@ def _add(table: str, reader: _Reader) -> list[Effect]:
         return [Effect("add_exclude", table, name=name, columns=reader.names_in_parentheses())]
     if reader.accept("not", "null"):
         return [Effect("add_not_null", table, reader.identifier(), name, valid=valid)]
-    mentioned = tuple(
-        t.text for t in reader.tokens if t.is_identifier and t.text not in {"check", "and", "or"}
-    )
-    assert_check = "check" in words
-    return [
-        Effect("add_check" if assert_check else "other", table, name=name, columns=mentioned, valid=valid)
-    ]
+    if not reader.accept("check"):
+        return [Effect("other", table, name=name)]
+    inside, _ = parenthesised(reader.tokens, reader.at)
+    noise = {"and", "or", "not", "is", "null", "in", "between", "like", "true", "false"}
+    mentioned = tuple(token.text for token in inside if token.is_identifier and token.text not in noise)
+    return [Effect("add_check", table, name=name, columns=mentioned, valid=valid)]
 
 
 def _drop(table: str, reader: _Reader) -> list[Effect]:

@@ -14,10 +14,19 @@ from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, has_errors
 
 from . import advice, plan
-from .catalog import Catalog
+from .catalog import Catalog, bare
 from .compat import Breakage, breakages
 from .drift import model_changes
-from .findings import CONTRACT, DEPLOYED_UNKNOWN, NOT_JUDGED, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT
+from .findings import (
+    CONTRACT,
+    DEPLOYED_UNKNOWN,
+    NEVER_WORKS,
+    NOT_JUDGED,
+    NULLS_APPEAR,
+    ORDER,
+    ORPHAN_REFERENCE,
+    SPLIT,
+)
 from .offline import Collected, collect, connection_like
 from .plan import MigrationKey, place
 from .rules import lock_findings
@@ -156,6 +165,7 @@ def _verdict(
     connection = connection_like(alias)
     vendor = connections[alias].vendor
     touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
+    touched |= _tables_changed_in_code_only(collected, old_state, new_state)
     touched -= {""}
     pending = tuple(one.key for one in collected)
     if not touched and not any(one.unknown for one in collected):
@@ -195,6 +205,12 @@ def _verdict(
             if repaired := [each for each in missing if each not in left]:
                 needed[one.key] = repaired
             missing = [each for each in left if each in missing]
+    # A column that the code forgot is known for certain; one that it lacks may come from RunPython.
+    findings += [
+        NEVER_WORKS(new=each.text, table=each.table, column=each.column, place=place(pending[-1]))
+        for each in missing
+        if each.column
+    ]
     # 3. Say so.
     for one, before in zip(collected, befores, strict=True):
         findings += _phase_findings(one, before, old, broken, needed, blockers)
@@ -208,6 +224,25 @@ def _verdict(
         plan.fingerprint(loader, [(key, "contract" if key in blockers else "expand") for key in pending]),
         tuple(one.key for one in collected if one.effects and _only_drops(one)),
     )
+
+
+def _tables_changed_in_code_only(
+    collected: Sequence[Collected], old: ProjectState, new: ProjectState
+) -> set[str]:
+    """Tables whose models changed by operations that made no SQL (SeparateDatabaseAndState, RunSQL's state)."""
+    apps = {
+        one.key[0]
+        for one in collected
+        for operation in one.migration.operations
+        if getattr(operation, "state_operations", None)
+    }
+    return {
+        bare(model._meta.db_table)
+        for state in (old, new)
+        if apps
+        for model in state.apps.get_models(include_auto_created=True)
+        if model._meta.app_label in apps
+    }
 
 
 def _without_effects(loader: MigrationLoader, collected: Sequence[Collected], alias: str) -> GateReport:

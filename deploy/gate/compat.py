@@ -30,6 +30,8 @@ class Breakage:
     field: str
     statements: tuple[str, ...]
     reason: str
+    table: str = ""
+    column: str = ""
 
     @property
     def text(self) -> str:
@@ -69,6 +71,8 @@ def _on_table(needed: Table, there: Table) -> list[Breakage]:
                     "",
                     ("INSERT",),
                     f"column {extra.name} is NOT NULL without a database default and the code does not know it",
+                    there.name,
+                    extra.name,
                 )
             )
     for one in there.tightened:

@@ -181,6 +181,15 @@ DEPLOYED_UNKNOWN = FindingType(
     "python manage.py releases list",
 )
 
+NEVER_WORKS = FindingType(
+    "deploy.M029",
+    "error",
+    "The new code breaks even when all migrations have run: {new}.",
+    "Give the column a database default or make it nullable before the model forgets it:\n"
+    "migrations.RunSQL('ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL'),",
+    why="A state-only removal leaves the column; its NOT NULL then refuses the new code's INSERT.",
+)
+
 # --- rehearsal ----------------------------------------------------------------------------------------------
 FAILS_ON_COPY = FindingType(
     "deploy.M040",

@@ -163,15 +163,13 @@ def _had_check(catalog: Catalog, effect: Effect) -> bool:
     table = catalog.tables.get(effect.table)
     if table is None:
         return False
-    return any(
-        one.kind == "add_check" and set(one.columns) <= {effect.column, "is", "not", "null"}
-        for one in table.tightened
-    )
+    return any(one.kind == "add_check" and set(one.columns) <= {effect.column} for one in table.tightened)
 
 
 def _everywhere(collected: Collected, statement: Statement, effect: Effect, where: str) -> Iterator[Finding]:
     """What is wrong whatever the table holds."""
-    atomic = bool(collected.migration.atomic) and getattr(statement.operation, "atomic", None) is not False
+    # An operation's atomic = False does not end the migration's own transaction.
+    atomic = collected.migration.atomic or bool(getattr(statement.operation, "atomic", None))
     if effect.concurrently and effect.kind != "detach" and atomic:
         yield known.CONCURRENTLY_IN_TRANSACTION(verb=effect.verb, place=where)
     if effect.kind == "truncate":

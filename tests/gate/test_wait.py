@@ -1,0 +1,85 @@
+"""The start hook: what a container of this image waits for, and what not."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from django.db import connections
+
+from deploy.databases.scratch import database_alias
+from deploy.gate.wait import wait
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from .project import Shop, conf, query, run_all, shop, sqlite
+
+ADD = 'migrations.AddField("order", "memo", models.TextField(null=True))'
+
+
+def waited(alias: str, seconds: float = 0.3) -> Step:
+    step = Step("wait")
+    wait(conf(database=alias), alias=alias, timeout_seconds=seconds, step=step)
+    return step
+
+
+def test_returns_when_all_is_applied_also_when_the_database_is_newer(app: Shop, deployed: str) -> None:
+    waited(deployed)
+    query(deployed, "INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0099_newer', now())")
+    waited(deployed)
+
+
+def test_names_what_is_missing_after_the_limit(app: Shop, deployed: str) -> None:
+    app.write("0002_memo", ADD)
+    with pytest.raises(Refusal) as caught:
+        waited(deployed)
+    (finding,) = caught.value.findings
+    assert (finding.id, caught.value.exit_code) == ("deploy.M060", 1)
+    assert "shop.0002_memo" in finding.message
+
+
+def test_goes_on_as_soon_as_the_migration_is_there(app: Shop, deployed: str) -> None:
+    app.write("0002_memo", ADD)
+    body = "INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0002_memo', now())"
+
+    def record() -> None:
+        query(deployed, body)
+        connections[deployed].close()
+
+    timer = threading.Timer(0.3, record)
+    timer.start()
+    try:
+        assert waited(deployed, seconds=10).facts["waited_seconds"] < 5
+    finally:
+        timer.join()
+
+
+def test_does_not_wait_for_contract_migrations(app: Shop, deployed: str) -> None:
+    """They run in postdeploy, when the containers that wait here must already serve."""
+    app.write("0002_drop", 'migrations.RemoveField("order", "paid")')
+    assert waited(deployed).facts["postponed"] == ["shop.0002_drop"]
+
+
+def test_does_not_wait_for_the_drop_of_what_the_state_forgot_before(app: Shop, deployed: str) -> None:
+    removal = 'migrations.SeparateDatabaseAndState([], [migrations.RemoveField("order", "paid")])'
+    forget = app.write("0002_forget", removal)
+    run_all(deployed, only=[forget])
+    app.write("0003_drop", "migrations.RunSQL('ALTER TABLE shop_order DROP COLUMN paid', '')")
+    assert waited(deployed).facts["postponed"] == ["shop.0003_drop"]
+
+
+def test_a_database_that_never_answers_is_named(app: Shop) -> None:
+    with database_alias("default", "gate_no_such_database", alias="gate_absent") as alias:
+        with pytest.raises(Refusal) as caught:
+            waited(alias)
+    assert [finding.id for finding in caught.value.findings] == ["deploy.M061"]
+
+
+def test_waits_for_a_fresh_database_to_be_made(tmp_path: Path) -> None:
+    with shop(tmp_path) as app, sqlite(tmp_path / "new.sqlite3") as alias:
+        app.write(
+            "0001_first", 'migrations.CreateModel("Tag", [("id", models.BigAutoField(primary_key=True))])'
+        )
+        with pytest.raises(Refusal):
+            waited(alias)
+        run_all(alias)
+        waited(alias)
