@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from deploy.health.checks import SharedHealthCheck
 from deploy.health.sharing import Attempt, SharedCheck
 
 from .serving import connect
@@ -81,3 +83,29 @@ def test_a_socket_watched_after_the_cut_is_shut_as_well() -> None:
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
         attempt.run(lambda _: None)
+
+
+def test_one_askers_time_out_leaves_the_others_their_answer() -> None:
+    shared = SharedCheck(lambda _: time.sleep(0.4), limit_seconds=2, fresh_seconds=0)
+
+    async def impatient() -> None:
+        await asyncio.wait_for(asyncio.wrap_future(shared.ask()), 0.1)
+
+    patient = shared.ask()
+    with pytest.raises(TimeoutError):
+        asyncio.run(impatient())
+    assert patient.result(timeout=2) is None
+
+
+def test_a_check_that_no_driver_limits_is_answered_for_at_the_limit() -> None:
+    over = threading.Event()
+
+    class Hangs(SharedHealthCheck):
+        shared = SharedCheck(lambda _: over.wait(20) and None, limit_seconds=0.3, fresh_seconds=0)
+
+    began = time.monotonic()
+    result = asyncio.run(Hangs().get_result())
+    seconds = time.monotonic() - began
+    over.set()
+    assert str(result.error) == "Unavailable: unavailable"
+    assert 0.25 < seconds < 1

@@ -20,6 +20,7 @@ from deploy.conf import DeployConf
 from deploy.reporting.report import Step
 from deploy.smoke import exchange, run_probes
 from deploy.smoke.probe import Context, Probe
+from deploy.smoke.probes import PROBES
 from tests.health.serving import black_hole
 
 from .broken import Reply, Site, healthy, json_reply, served
@@ -144,6 +145,20 @@ def test_a_server_that_drips_does_not_outlast_the_limit(conf: DeployConf, what: 
         )
     assert set(ids(steps)) == {"deploy.S003"}
     assert time.monotonic() - began < 3
+
+
+def test_a_server_that_falls_silent_in_the_middle_does_not_outlast_the_limit(conf: DeployConf) -> None:
+    def fall_silent(wire: socket.socket) -> None:
+        time.sleep(0.7)
+        wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx")
+        time.sleep(3)
+
+    with talking(fall_silent) as url:
+        [step] = run_probes(
+            dataclasses.replace(conf, check_timeout_seconds=1), url, release="r1", probes=PROBES[:1]
+        )
+    assert ids([step]) == ["deploy.S003"]
+    assert step.seconds < 1.4
 
 
 @pytest.mark.parametrize(
