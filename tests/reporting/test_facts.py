@@ -44,7 +44,8 @@ def test_figures_are_one_line_with_units_and_short_digests():
     }
     assert figures(facts) == (
         "database optifit, dump 1.2 kB, took 1.5 s, rows 51,000, created 2026-11-23 13:00:00Z, live yes, "
-        "sha256 0123456789ab, free (/srv 5.0 MB), empty none, apps a b, sizes (raw 10 B, n 2), tables (20 entries)"
+        "sha256 0123456789ab, free (/srv 5.0 MB), empty none, apps a b, "
+        "sizes (raw 10 B, n 2), tables (20 entries)"
     )
 
 
