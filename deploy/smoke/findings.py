@@ -175,7 +175,7 @@ LOGIN_REFUSED = FindingType(
     "deploy.S053",
     "error",
     "The smoke account {account!r} could not log in at {path}: {reason}.",
-    "Check SMOKE_ACCOUNT and SMOKE_PASSWORD: python manage.py changepassword {account}",
+    "It must exist, be active, and for the admin be staff: python manage.py changepassword {account}",
 )
 
 API_LOGIN_REFUSED = FindingType(
