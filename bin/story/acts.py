@@ -46,6 +46,7 @@ class Story:
         self.visitors = Visitors(self.port)
         self.acts: list[Act] = []
         self._live = ""
+        self._rows = 0
         password = secrets.token_urlsafe(18)
         self._env = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -103,6 +104,7 @@ class Story:
             total = sum(rows.values())
             if total < 50_000:
                 raise StoryError(f"only {total} rows arrived")
+            self._rows = total
             token = self._sign_in()
             for number in range(_IMAGES):
                 upload(self.port, token, f"plan-{number}.png", image_of(number))
@@ -119,6 +121,9 @@ class Story:
         with self._act("3  good migrations", RELEASE_B) as act:
             self._build(RELEASE_B)
             self._manage(RELEASE_B, "predeploy")
+            backed_up = self._json("backups", "list")["backups"][0]["rows"]
+            if backed_up < self._rows:
+                raise StoryError(f"the proved backup has {backed_up} rows of {self._rows}")
             self._expect_live("release-a")
             self._stage_and_smoke(RELEASE_B)
             self._switch(RELEASE_B)
@@ -179,7 +184,7 @@ class Story:
         if not self._live:
             return found
         for name in self._releases():
-            proofs = self._json("releases", "show", name)["record"].get("steps", [])
+            proofs = self._json("releases", "show", name).get("record", {}).get("steps", [])
             if proofs:
                 found[name] = {step["name"]: float(step["seconds"]) for step in proofs}
         return found

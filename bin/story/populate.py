@@ -11,7 +11,7 @@ import random
 import sys
 from datetime import UTC, datetime, timedelta
 
-USERS, FEEDBACK, ATTEMPTS = 5_000, 45_000, 10_000
+USERS, FEEDBACK, TOKENS = 5_000, 45_000, 10_000
 _WORDS = ("squat", "push", "run", "rest", "plan", "photo", "sync", "slow", "great", "crash", "Größe", "体重")
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     django.setup()
     from django.contrib.auth.models import User
 
-    from optifit.models import Feedback, SignInAttempt
+    from optifit.models import ApiToken, Feedback
 
     dice = random.Random(4711)  # noqa: S311 – the same data in every run, no secret
     now = datetime.now(UTC)
@@ -47,16 +47,18 @@ def main() -> None:
         ),
         batch_size=5_000,
     )
-    SignInAttempt.objects.bulk_create(
+    ApiToken.objects.bulk_create(
         (
-            SignInAttempt(key=f"{n:064x}", at=now - timedelta(seconds=dice.randint(1, 86_400)))
-            for n in range(ATTEMPTS)
+            ApiToken(
+                user=dice.choice(users),
+                digest=f"{dice.getrandbits(256):064x}",
+                expires=now + timedelta(days=n % 30),
+            )
+            for n in range(TOKENS)
         ),
         batch_size=5_000,
     )
-    print(
-        json.dumps({model._meta.db_table: model.objects.count() for model in (User, Feedback, SignInAttempt)})
-    )
+    print(json.dumps({model._meta.db_table: model.objects.count() for model in (User, Feedback, ApiToken)}))
 
 
 if __name__ == "__main__":
