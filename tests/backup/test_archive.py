@@ -90,3 +90,12 @@ def test_an_archive_that_swells_is_cut_short() -> None:
 
     with pytest.raises(ArchiveDamaged, match="more than the 1000 bytes"):
         b"".join(read_archive(io.BytesIO(archive), smaller))
+
+
+def test_right_sizes_and_frames_are_not_enough() -> None:
+    archive, stored = written(b"text")
+    other, _ = written(b"test")
+    assert len(other) == len(archive)
+
+    with pytest.raises(ArchiveDamaged, match="SHA-256"):
+        b"".join(read_archive(io.BytesIO(other), stored))

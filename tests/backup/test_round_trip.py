@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy import backup
+from deploy.backup.engines import postgresql
 from deploy.backup.manifest import Manifest
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
@@ -105,20 +106,26 @@ def test_the_digest_knows_no_order_and_no_session_setting(
 
 
 def test_rows_that_arrive_meanwhile_are_in_neither_the_dump_nor_the_counts(
-    conf: DeployConf, bucket: LocalBucket, awkward: str, query: Query
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calls: list[None] = []
+    find_tool = postgresql.find_tool
 
-    def guard() -> None:
-        calls.append(None)
-        if len(calls) == 2:  # between the dump's end and the archive's publication
-            query("INSERT INTO animal VALUES ('late')")
+    def insert_and_find(*args: Any, **kwargs: Any) -> Any:  # after the snapshot, before pg_dump starts
+        query("INSERT INTO animal VALUES ('late')")
+        return find_tool(*args, **kwargs)
 
-    manifest = take(conf, bucket, guard)
+    monkeypatch.setattr(postgresql, "find_tool", insert_and_find)
+    manifest = take(conf, bucket, no_guard)
+    monkeypatch.undo()
     step = Step("restore")
     backup.restore_into(conf, bucket, manifest, name=backup.scratch_name(conf, "v1"), step=step)
 
-    assert len(calls) == 3
+    assert len(query("SELECT name FROM ONLY animal")) == 2
     assert manifest.tables["public.animal"] == 1
     assert step.findings == []
 
