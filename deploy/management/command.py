@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +23,8 @@ from deploy.reporting.output import Output
 from deploy.reporting.redaction import redact
 from deploy.reporting.renderers import DOCUMENTS, FORMATS, Renderer, choose
 from deploy.reporting.report import EXIT_USAGE, Report, Step
+
+from .interruption import Interrupted, signals_raise
 
 UNEXPECTED = FindingType(
     "deploy.R001",
@@ -54,20 +54,6 @@ ENVIRONMENT = FindingType(
 )
 
 _LONGEST_TEXT = 500
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Interrupted(BaseException):
-    """A signal asked the command to stop. No `except Exception` may swallow it; `with` blocks unwind."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        """128 plus the signal's number, as shells have it."""
-        return 128 + self.number
 
 
 class DeployCommand(BaseCommand):
@@ -127,7 +113,7 @@ class DeployCommand(BaseCommand):
         quiet = redirect_stdout(sys.stderr) if options["output_format"] in DOCUMENTS else nullcontext()
         code: int | None = EXIT_USAGE
         try:
-            with _signals_raise(), quiet:
+            with signals_raise(), quiet:
                 self.work(_usable(conf, refusals), options)
             code = None
         except Refusal as refusal:
@@ -237,30 +223,3 @@ def _usable(conf: DeployConf | None, refusals: list[Finding]) -> DeployConf:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that locks are released on the way out.
-
-    Only the first one does: GitHub sends SIGTERM some seconds after SIGINT, and it must not tear the
-    release of the lock. A signal that the caller ignores (nohup) stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python takes signals in the main thread only; a caller with threads keeps its handlers
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for other in ours:
-            signal.signal(other, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    for number in ours:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, before[number])
