@@ -1,4 +1,6 @@
-"""The migration gate: judge (`check`), observe (`rehearse`), run (`apply`, `reverse`) and await migrations."""
+"""The migration gate: judge (`check`), observe (`rehearse`), run (`apply`, `reverse`) and await
+migrations.
+"""
 
 from __future__ import annotations
 

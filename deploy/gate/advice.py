@@ -11,7 +11,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.serializer import serializer_factory
 from django.db.migrations.state import ProjectState
 
-from .effects import Effect
+from .effect import Effect
 
 
 def source(value: Any) -> str:
@@ -37,7 +37,8 @@ def split_advice(operation_list: Sequence[Operation], before: ProjectState, app_
     """How to take apart operations that break the code on both sides of a switch."""
     parts = [text for one in operation_list if (text := _advice(one, before, app_label))]
     return "\n".join(dict.fromkeys(parts)) or (
-        "# this release: add what the new code needs, nullable or with db_default, in a migration of its own\n"
+        "# this release: add what the new code needs, nullable or with db_default, in a "
+        "migration of its own\n"
         "# this release, last migration of the app: drop or tighten what only the old code used"
     )
 
@@ -53,7 +54,8 @@ def _advice(operation: Operation, before: ProjectState, app: str) -> str:
         return (
             f"# keep the column: on the model, {operation.new_name} = {pinned}\n"
             f"migrations.AlterField({operation.model_name!r}, {operation.old_name!r}, {pinned}),\n"
-            f"migrations.RenameField({operation.model_name!r}, {operation.old_name!r}, {operation.new_name!r}),"
+            f"migrations.RenameField({operation.model_name!r}, {operation.old_name!r}, "
+            f"{operation.new_name!r}),"
         )
     if isinstance(operation, operations.RenameModel):
         table = f"{app}_{operation.old_name_lower}"
@@ -137,13 +139,16 @@ def concurrently(operation: Operation, effect: Effect) -> str:
     unique = "UNIQUE " if effect.unique else ""
     if unique:
         return (
-            "class Migration(migrations.Migration):\n    atomic = False\n    operations = [migrations.RunSQL(\n"
-            f"        'CREATE {unique}INDEX CONCURRENTLY {name} ON {effect.table} ({', '.join(effect.columns)})',\n"
+            "class Migration(migrations.Migration):\n    atomic = False\n    operations = "
+            "[migrations.RunSQL(\n"
+            f"        'CREATE {unique}INDEX CONCURRENTLY {name} ON {effect.table} "
+            f"({', '.join(effect.columns)})',\n"
             f"        'DROP INDEX CONCURRENTLY IF EXISTS {name}')]"
         )
     model = getattr(operation, "model_name", effect.table)
     return (
-        f"# db_index=False on the field, and Meta.indexes = [models.Index(fields=[{columns}], name={name!r})]\n"
+        f"# db_index=False on the field, and Meta.indexes = "
+        f"[models.Index(fields=[{columns}], name={name!r})]\n"
         f"{head}AddIndexConcurrently({model!r}, models.Index(fields=[{columns}], name={name!r}))]"
     )
 
@@ -181,7 +186,8 @@ def batches(table: str, column: str = "") -> str:
         "def fill(apps, schema_editor):\n"
         f"    rows = apps.get_model(…).objects.using(schema_editor.connection.alias)  # table {table}\n"
         "    last = 0\n"
-        "    while keys := list(rows.filter(pk__gt=last).order_by('pk').values_list('pk', flat=True)[:1000]):\n"
+        "    while keys := "
+        "list(rows.filter(pk__gt=last).order_by('pk').values_list('pk', flat=True)[:1000]):\n"
         f"        rows.filter(pk__in=keys).update({what})\n"
         "        last = keys[-1]"
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from .effects import Effect, _default, _Reader, _text, normal_type
+from .effect import Effect, normal_type
+from .effects import _default, _Reader, _text
 from .tokens import parenthesised, split_list
 
 if TYPE_CHECKING:
@@ -145,4 +147,4 @@ def _alter_column(table: str, reader: _Reader) -> list[Effect]:
 
 
 def _has_pair(tokens: list[Token], first: str, second: str) -> bool:
-    return any(a.is_word(first) and b.is_word(second) for a, b in zip(tokens, tokens[1:], strict=False))
+    return any(a.is_word(first) and b.is_word(second) for a, b in pairwise(tokens))

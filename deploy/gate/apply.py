@@ -1,4 +1,6 @@
-"""Run exactly the given migrations, or take them back, without stopping the traffic and without half states."""
+"""Run exactly the given migrations, or take them back, without stopping the traffic and without half
+states.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ def reverse(
     """Take back `migrations`, last one first, those not applied left out; returns those that were taken back.
 
     Raises:
-        Refusal: deploy.M054 before anything is changed when one of them has no way back; M056 when a migration
+        Refusal: deploy.M054 before anything is changed when one of them has no way back; M056 when a
+        migration
             that stays depends on one of them.
     """
     plan.require_supported(alias)
@@ -203,9 +206,11 @@ def _blocker(session: Applier) -> str:
     tables = [effect.table for effect in effects(session.statement) if effect.table]
     with session.connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM now() - a.xact_start)::int AS age"
+            "SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM now() - "
+            "a.xact_start)::int AS age"
             " FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.granted AND l.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL"
+            " WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND l.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL"
             " AND c.relkind IN ('r', 'p') AND (c.relname = ANY(%s) OR %s) ORDER BY age DESC LIMIT 3",
             [tables, not tables],
         )

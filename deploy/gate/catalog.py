@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
-from .effects import SERIAL, Effect, normal_type
+from .effect import SERIAL, Effect, normal_type
 from .plan import migrates
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`default`: the database fills it when an INSERT leaves it out. `sends_default`: the code's INSERT says DEFAULT."""
+    """`default`: the database fills it when an INSERT leaves it out. `sends_default`: the code's
+    INSERT says DEFAULT.
+    """
 
     name: str
     type: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +13,13 @@ from django.db.migrations.state import ProjectState
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, has_errors
 
-from . import advice, plan
+from . import plan
 from .catalog import Catalog, bare
 from .compat import Breakage, breakages
 from .drift import model_changes
-from .findings import (
-    CONTRACT,
-    DEPLOYED_UNKNOWN,
-    NEVER_WORKS,
-    NOT_JUDGED,
-    NULLS_APPEAR,
-    ORDER,
-    ORPHAN_REFERENCE,
-    SPLIT,
-)
+from .findings import DEPLOYED_UNKNOWN, NEVER_WORKS, NOT_JUDGED
 from .offline import Collected, collect, connection_like
+from .phases import orphans, phase_findings, waiting_for
 from .plan import MigrationKey, place
 from .rules import lock_findings
 
@@ -189,7 +181,7 @@ def _verdict(
         if fresh := [each for each in now if each not in seen]:
             broken[one.key] = fresh
         seen.update(now)
-    blockers = _waiting_for(loader, pending, set(broken))
+    blockers = waiting_for(loader, pending, set(broken))
     contract = tuple(key for key in pending if key in blockers)
     # 2. Does the new code live on what is there before the switch?
     half = start.copy()
@@ -213,9 +205,9 @@ def _verdict(
     ]
     # 3. Say so.
     for one, before in zip(collected, befores, strict=True):
-        findings += _phase_findings(one, before, old, broken, needed, blockers)
+        findings += phase_findings(one, before, old, broken, needed, blockers)
     if vendor == "postgresql":
-        findings += _orphans(collected, blockers, old, start)
+        findings += orphans(collected, blockers, start)
     return GateReport(
         pending,
         tuple(key for key in pending if key not in blockers),
@@ -229,7 +221,9 @@ def _verdict(
 def _tables_changed_in_code_only(
     collected: Sequence[Collected], old: ProjectState, new: ProjectState
 ) -> set[str]:
-    """Tables whose models changed by operations that made no SQL (SeparateDatabaseAndState, RunSQL's state)."""
+    """Tables whose models changed by operations that made no SQL (SeparateDatabaseAndState, RunSQL's
+    state).
+    """
     apps = {
         one.key[0]
         for one in collected
@@ -262,76 +256,3 @@ def _only_drops(one: Collected) -> bool:
         effect.kind in {"drop_table", "drop_column", "drop_constraint", "drop_index"}
         for effect in one.effects
     )
-
-
-def _waiting_for(
-    loader: MigrationLoader, pending: Iterable[MigrationKey], broken: set[MigrationKey]
-) -> dict[MigrationKey, MigrationKey]:
-    """The postponed migrations, each with the one that makes it wait (itself, when it breaks the old code)."""
-    waiting: dict[MigrationKey, MigrationKey] = {}
-    for key in pending:
-        if key in broken:
-            waiting[key] = key
-            continue
-        for parent in sorted(node.key for node in loader.graph.node_map[key].parents):
-            if parent in waiting:
-                waiting[key] = waiting[parent]
-                break
-    return waiting
-
-
-def _phase_findings(
-    one: Collected,
-    before: ProjectState,
-    old: Catalog,
-    broken: dict[MigrationKey, list[Breakage]],
-    needed: dict[MigrationKey, list[Breakage]],
-    blockers: dict[MigrationKey, MigrationKey],
-) -> list[Finding]:
-    where = place(one.key)
-    old_text = "; ".join(each.text for each in broken.get(one.key, [])[:3])
-    new_text = "; ".join(each.text for each in needed.get(one.key, [])[:3])
-    found: list[Finding] = []
-    if one.key in broken and one.key in needed:
-        code = advice.split_advice(one.migration.operations, before, one.key[0])
-        found.append(SPLIT(old=old_text, new=new_text, code=code, place=where))
-    elif one.key in broken:
-        found.append(CONTRACT(old=old_text, place=where))
-    elif one.key in needed:
-        found.append(ORDER(new=new_text, blocker=place(blockers[one.key]), place=where))
-    elif one.key in blockers:
-        found.append(CONTRACT(old=f"it depends on {place(blockers[one.key])}", place=where))
-    for effect in one.effects:
-        table = old.tables.get(effect.table)
-        if effect.kind == "drop_not_null" and table and effect.column in table.columns:
-            found.append(NULLS_APPEAR(table=effect.table, column=effect.column, place=where))
-    return found
-
-
-def _orphans(
-    collected: Sequence[Collected], blockers: dict[MigrationKey, MigrationKey], old: Catalog, start: Catalog
-) -> list[Finding]:
-    """Foreign keys that outlive the code that cascaded over them, until postdeploy drops their columns."""
-    found: list[Finding] = []
-    for one in collected:
-        if one.key not in blockers:
-            continue
-        for effect in one.effects:
-            table = start.tables.get(effect.table)
-            if table is None or effect.kind not in {"drop_table", "drop_column"}:
-                continue
-            gone = (
-                [table.columns[effect.column]]
-                if effect.column in table.columns
-                else list(table.columns.values())
-            )
-            for column in gone:
-                if column.references and column.references != table.model:
-                    code = (
-                        f"migrations.RunSQL('ALTER TABLE {effect.table} DROP CONSTRAINT "
-                        "…'),   # SELECT conname FROM pg_constraint WHERE "
-                        f"conrelid = '{effect.table}'::regclass AND contype = 'f';"
-                    )
-                    values = {"table": effect.table, "column": column.name, "target": column.references}
-                    found.append(ORPHAN_REFERENCE(code=code, place=place(one.key), **values))
-    return found

@@ -70,7 +70,8 @@ def _on_table(needed: Table, there: Table) -> list[Breakage]:
                     needed.model,
                     "",
                     ("INSERT",),
-                    f"column {extra.name} is NOT NULL without a database default and the code does not know it",
+                    f"column {extra.name} is NOT NULL without a database default and the code does "
+                    f"not know it",
                     there.name,
                     extra.name,
                 )

@@ -18,10 +18,10 @@ from .plan import is_own
 class _NoQuestions(NonInteractiveMigrationQuestioner):
     """Answers that let the autodetector go on; the operations are only looked at, never written."""
 
-    def ask_not_null_addition(self, field_name: str, model_name: str) -> None:
+    def ask_not_null_addition(self, *_: str) -> None:
         return None
 
-    def ask_not_null_alteration(self, field_name: str, model_name: str) -> None:
+    def ask_not_null_alteration(self, *_: str) -> None:
         return None
 
 

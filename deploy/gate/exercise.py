@@ -102,7 +102,7 @@ def _try(act: Callable[[], object], alias: str) -> str:
             act()
             if connection.vendor == "postgresql":
                 connection.check_constraints()
-            raise _RollBack
+            raise _RollBack  # noqa: TRY301 – leaving the block by it is what rolls back
     except _RollBack:
         return ""
     except DatabaseError as error:

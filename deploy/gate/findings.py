@@ -21,8 +21,10 @@ CONTRACT = FindingType(
 ORDER = FindingType(
     "deploy.M003",
     "error",
-    "The new code needs it before the switch ({new}), but it depends on {blocker}, which must wait until after.",
-    "Let {blocker} come after it: move {blocker} to the end of the app's migrations, or into the next release.",
+    "The new code needs it before the switch ({new}), but it depends on {blocker}, "
+    "which must wait until after.",
+    "Let {blocker} come after it: move {blocker} to the end of the app's migrations, "
+    "or into the next release.",
     why="A contract migration is postponed, and with it everything that depends on it.",
 )
 ORPHAN_REFERENCE = FindingType(
@@ -73,7 +75,8 @@ INDEX_BLOCKS = FindingType(
 FOREIGN_KEY_SCANS = FindingType(
     "deploy.M011",
     "warning",
-    "The foreign key {table}.{column} is validated in place: SHARE ROW EXCLUSIVE on {table} and {target} during "
+    "The foreign key {table}.{column} is validated in place: SHARE ROW EXCLUSIVE on "
+    "{table} and {target} during "
     "a scan of {table}.",
     "Add it NOT VALID, and validate it in a migration of its own:\n{code}",
 )
@@ -110,7 +113,8 @@ COLUMN_REWRITES = FindingType(
 UNBATCHED = FindingType(
     "deploy.M017",
     "warning",
-    "{verb} on {table} in one statement keeps a row lock on every row that it touches until the migration commits.",
+    "{verb} on {table} in one statement keeps a row lock on every row that it "
+    "touches until the migration commits.",
     "Do it in batches, outside of a transaction:\n{code}",
 )
 DESTROYS = FindingType(
@@ -171,13 +175,15 @@ NOT_JUDGED = FindingType(
 JSON_COLUMN = FindingType(
     "deploy.M027",
     "warning",
-    "{table}.{column} has type json, which has no equality operator: SELECT DISTINCT of the old code fails on it.",
+    "{table}.{column} has type json, which has no equality operator: SELECT DISTINCT "
+    "of the old code fails on it.",
     "Use jsonb: models.JSONField()",
 )
 DEPLOYED_UNKNOWN = FindingType(
     "deploy.M028",
     "info",
-    "The deployed release has {count} migrations that this image lacks ({names}): it is newer, or they were squashed.",
+    "The deployed release has {count} migrations that this image lacks ({names}): it "
+    "is newer, or they were squashed.",
     "python manage.py releases list",
 )
 
@@ -231,7 +237,8 @@ REVERSE_DIFFERS = FindingType(
 NOT_EXERCISED = FindingType(
     "deploy.M046",
     "info",
-    "{model} could not be exercised before the migrations either ({statement}: {problem}); nothing is known of it.",
+    "{model} could not be exercised before the migrations either ({statement}: "
+    "{problem}); nothing is known of it.",
     "Put a row into the table, so that the exercise has one to copy.",
 )
 
@@ -245,7 +252,8 @@ APPLIER_BUSY = FindingType(
 LOCK_NOT_GIVEN = FindingType(
     "deploy.M051",
     "error",
-    "It got no lock within {limit:g} s in {attempts} attempts of {seconds:.0f} s together; blocked by {blocker}.",
+    "It got no lock within {limit:g} s in {attempts} attempts of {seconds:.0f} s "
+    "together; blocked by {blocker}.",
     "End the blocker or choose a quieter time, then run it again: python manage.py migrategate apply",
 )
 APPLY_FAILED = FindingType(

@@ -10,7 +10,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 # Table-level lock modes from weak to strong
-# (https://www.postgresql.org/docs/current/explicit-locking.html, Table 13.2), those that stop writers or readers last.
+# (https://www.postgresql.org/docs/current/explicit-locking.html, Table 13.2), those that stop writers or
+# readers last.
 _MODES = (
     "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
     "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
@@ -25,7 +26,8 @@ _NAMES = {
 _LOCKS = """SELECT c.oid::bigint, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
     WHERE l.pid = pg_backend_pid() AND l.granted AND l.locktype = 'relation' AND l.database =
     (SELECT oid FROM pg_database WHERE datname = current_database()) AND c.oid = ANY(%s)"""
-_TABLES = """SELECT c.oid::bigint, c.relname, pg_relation_filenode(c.oid)::bigint, greatest(c.reltuples, 0)::bigint,
+_TABLES = """SELECT c.oid::bigint, c.relname, pg_relation_filenode(c.oid)::bigint, greatest(c.reltuples,
+0)::bigint,
     pg_total_relation_size(c.oid)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"""
@@ -67,7 +69,8 @@ class Held:
 class Observer:
     """Watches one migration; use it as an `execute_wrapper`, then call `finish`.
 
-    A statement outside of a transaction has given its locks back before they can be seen; it has its time only.
+    A statement outside of a transaction has given its locks back before they can be seen; it has its time
+    only.
     """
 
     connection: BaseDatabaseWrapper
@@ -86,7 +89,7 @@ class Observer:
             self._files[oid] = file or 0
 
     def __call__(
-        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+        self, execute: Callable[..., Any], sql: str, params: Any, many: Any, context: dict[str, Any]
     ) -> Any:
         """Time a statement and see what it locked (see Django's `execute_wrapper`)."""
         began = time.monotonic()

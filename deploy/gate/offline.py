@@ -18,7 +18,8 @@ from django.db.migrations.operations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from .effects import Effect, effects
+from .effect import Effect
+from .effects import effects
 from .plan import MigrationKey
 
 # What Django's feature flags assume of the server; newer than all that they ask about.
@@ -90,10 +91,10 @@ def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any
             )
             return [f"{model._meta.db_table}_{'_'.join(column_names or ())}_{kind}"]
 
-        def _get_sequence_name(self, table: str, column: str) -> None:
+        def _get_sequence_name(self, *_: str) -> None:
             return None
 
-        def _is_collation_deterministic(self, collation_name: str) -> bool:
+        def _is_collation_deterministic(self, *_: str) -> bool:
             return True
 
     editor = Writer(connection, collect_sql=True, atomic=False)

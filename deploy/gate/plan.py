@@ -50,7 +50,8 @@ def load(alias: str | None) -> MigrationLoader:
     """The graph on disk with what database `alias` has applied; `None` asks no database.
 
     Raises:
-        Refusal: deploy.M006 for a graph that Django can't build, deploy.M061 when the database does not answer.
+        Refusal: deploy.M006 for a graph that Django can't build, deploy.M061 when the database does not
+        answer.
     """
     try:
         return MigrationLoader(connections[alias] if alias else None, ignore_no_migrations=True)

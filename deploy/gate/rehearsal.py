@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -40,7 +41,8 @@ Verdict = Literal["switch", "reverse", "restore"]
 class Rehearsal:
     """What the rehearsal showed.
 
-    `verdict` is the way back after the switch: "switch" (the old code works on the new schema), "reverse" (the
+    `verdict` is the way back after the switch: "switch" (the old code works on the new schema), "reverse"
+    (the
     expand migrations can be undone first) or "restore" (only the backup leads back). `verdict_after_contract`
     is the same once postdeploy has run the contract migrations.
     """
@@ -185,16 +187,22 @@ class _Rehearsing:
         limit = self.conf.statement_lock_timeout_seconds
         for held in observer.finish():
             if held.seconds > limit:
-                values = {"lock": held.lock, "table": held.table, "size": held.size}
                 self.result.findings.append(
-                    LOCK_TOO_LONG(seconds=held.seconds, limit=limit, place=name, **values)
+                    LOCK_TOO_LONG(
+                        lock=held.lock,
+                        table=held.table,
+                        size=held.size,
+                        seconds=held.seconds,
+                        limit=limit,
+                        place=name,
+                    )
                 )
         for table, seconds in observer.rewritten.items():
             finding = REWRITTEN(table=table, size=observer.size(table), seconds=seconds, place=name)
             self.result.findings.append(finding)
         return True
 
-    def _new_code(self, executor: MigrationExecutor, brought: set[MigrationKey]) -> Failures:
+    def _new_code(self, executor: MigrationExecutor, brought: AbstractSet[MigrationKey]) -> Failures:
         new_models = exercised_models(plan.state_of(executor.loader, brought), self.alias)
         return exercise(new_models, self.alias, take_samples(new_models, self.alias))
 

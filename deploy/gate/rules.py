@@ -7,6 +7,7 @@ run creates is exempt: nobody waits for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from django.db.migrations.operations import RunPython, RunSQL
 
@@ -16,19 +17,21 @@ from . import advice
 from . import findings as known
 from .catalog import Catalog
 from .compat import rewrites
-from .effects import Effect
+from .effect import Effect
 from .offline import Collected, Statement, flattened
 from .plan import place
 
 # Functions whose value is the same for all rows of one statement; PostgreSQL evaluates such a default once
 # (https://www.postgresql.org/docs/current/sql-altertable.html, Notes). Anything else may be volatile.
-_NOT_VOLATILE = frozenset(
-    "now current_timestamp current_date current_time localtime localtimestamp statement_timestamp "
-    "transaction_timestamp current_user session_user current_setting lower upper md5 concat coalesce nullif "
-    "jsonb_build_object json_build_object jsonb_build_array to_jsonb make_date make_interval make_timestamp abs "
-    "floor ceil round greatest least length trim date_trunc timezone array_to_string to_char cast extract "
-    "varchar numeric char decimal timestamp interval time bit".split()
-)
+_NOT_VOLATILE = frozenset({
+    "now", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp",
+    "statement_timestamp", "transaction_timestamp", "current_user", "session_user", "current_setting",
+    "lower", "upper", "md5", "concat", "coalesce", "nullif", "jsonb_build_object", "json_build_object",
+    "jsonb_build_array", "to_jsonb", "make_date", "make_interval", "make_timestamp", "abs", "floor",
+    "ceil", "round", "greatest", "least", "length", "trim", "date_trunc", "timezone", "array_to_string",
+    "to_char", "cast", "extract", "varchar", "numeric", "char", "decimal", "timestamp", "interval",
+    "time", "bit",
+})  # fmt: skip
 
 
 def lock_findings(collected: Collected, catalog: Catalog, vendor: str) -> list[Finding]:
@@ -94,12 +97,15 @@ def _locks(
         yield known.UNBATCHED(verb=effect.verb, table=table, code=advice.batches(table), place=where)
     elif kind == "validate" and collected.migration.atomic and (table, effect.name) in added:
         yield known.VALIDATED_TOO_SOON(name=effect.name, table=table, place=where)
-    elif hint := _MAINTENANCE.get(kind):
-        if not effect.concurrently:
-            lock = effect.new or ("SHARE" if kind == "reindex" else "ACCESS EXCLUSIVE")
-            level = "error" if kind == "vacuum_full" else None
-            values = {"verb": effect.verb, "lock": lock, "table": table, "hint": hint}
-            yield known.MAINTENANCE(place=where, level=level, **values)  # type: ignore[arg-type]  # a Level literal
+    elif kind in _MAINTENANCE and not effect.concurrently:
+        yield known.MAINTENANCE(
+            verb=effect.verb,
+            lock=effect.new or ("SHARE" if kind == "reindex" else "ACCESS EXCLUSIVE"),
+            table=table,
+            hint=_MAINTENANCE[kind],
+            place=where,
+            level="error" if kind == "vacuum_full" else None,
+        )
 
 
 _MAINTENANCE = {
@@ -121,8 +127,9 @@ def _type_change(statement: Statement, effect: Effect, catalog: Catalog, where: 
         field = getattr(statement.operation, "field", None)
         new = advice.varied(field, null=True) if field is not None else f"…({effect.new})"
         code = f"migrations.AddField({model!r}, '{name}_new', {new}),"
-        values = {"table": effect.table, "column": effect.column, "old": old, "new": effect.new, "code": code}
-        yield known.TYPE_REWRITES(place=where, **values)
+        yield known.TYPE_REWRITES(
+            table=effect.table, column=effect.column, old=old, new=effect.new, code=code, place=where
+        )
 
 
 def _new_column(effect: Effect, where: str) -> Iterator[Finding]:
@@ -154,7 +161,7 @@ def is_volatile(default: str) -> bool:
     tokens = tokenize(default)
     return any(
         token.is_identifier and after.is_sign("(") and token.text not in _NOT_VOLATILE
-        for token, after in zip(tokens, tokens[1:], strict=False)
+        for token, after in pairwise(tokens)
     )
 
 

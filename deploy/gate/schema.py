@@ -13,7 +13,8 @@ from .plan import require_supported
 # Names are spelled out by PostgreSQL itself (format_type, pg_get_*def), so equal schemas give equal rows.
 # Column order is left out on purpose: a reversed DROP COLUMN brings its column back at the end.
 _POSTGRESQL = (
-    """SELECT 'column', n.nspname, c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod),
+    """SELECT 'column', n.nspname, c.relname, c.relkind::text, a.attname, format_type(a.atttypid,
+    a.atttypmod),
               a.attnotnull::text, a.attidentity::text, a.attgenerated::text,
               coalesce(pg_get_expr(d.adbin, d.adrelid), ''), coalesce(co.collname, '')
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -23,7 +24,8 @@ _POSTGRESQL = (
        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {schemas}""",
     """SELECT 'constraint', n.nspname, c.relname, k.conname, k.contype::text, pg_get_constraintdef(k.oid),
               k.convalidated::text
-       FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid =
+       c.relnamespace
        WHERE k.contype <> 'n' AND {schemas}""",
     """SELECT 'index', n.nspname, c.relname, pg_get_indexdef(i.indexrelid), i.indisvalid::text
        FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -21,7 +21,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
 
-from .effects import Effect, effects
+from .effect import Effect
+from .effects import effects
 from .findings import APPLIER_BUSY
 
 _NOT_BLOCKING = {"create_index", "drop_index", "reindex"}
@@ -66,7 +67,7 @@ class Applier:
                 cursor.execute("RESET lock_timeout")
 
     def __call__(
-        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+        self, execute: Callable[..., Any], sql: str, params: Any, many: Any, context: dict[str, Any]
     ) -> Any:
         """Wrap a statement (see Django's `execute_wrapper`)."""
         if self.connection.vendor != "postgresql":
@@ -104,15 +105,19 @@ class Applier:
                 cursor.execute("RESET statement_timeout")
 
     def _is_done(self, effect: Effect) -> bool:
-        """An earlier, killed run finished this index; an INVALID one is dropped so that it can be built again."""
+        """An earlier, killed run finished this index; an INVALID one is dropped so that it can be
+        built again.
+        """
         if not effect.name:
             return False
         quote = self.connection.ops.quote_name
         with self.connection.connection.cursor() as cursor:
             row = cursor.execute(
-                "SELECT i.indisvalid, t.relname, array(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY"
+                "SELECT i.indisvalid, t.relname, array(SELECT a.attname::text FROM "
+                "unnest(i.indkey) WITH ORDINALITY"
                 " AS k(n, o) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)"
-                " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid"
+                " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON "
+                "t.oid = i.indrelid"
                 " WHERE c.relname = %s AND pg_table_is_visible(c.oid)",
                 [effect.name],
             ).fetchone()
@@ -173,6 +178,7 @@ def _busy(conf: DeployConf, cursor: Any, key: int) -> Any:
     row = cursor.execute(
         "SELECT a.pid, a.application_name, extract(epoch FROM now() - a.backend_start)::int FROM pg_locks l"
         " JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND l.classid = %s::bigint::oid AND l.objid = %s::bigint::oid AND l.objsubid = 1",
         [(key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF],
     ).fetchone()

@@ -25,7 +25,7 @@ def missing(loader: MigrationLoader, applied: frozenset[MigrationKey]) -> list[M
 
 
 def wait(
-    conf: DeployConf,
+    conf: DeployConf,  # noqa: ARG001 – the capabilities' common first argument
     *,
     alias: str,
     timeout_seconds: float,
@@ -38,7 +38,8 @@ def wait(
     not waited for. A database that does not answer yet is asked again.
 
     Raises:
-        Refusal: deploy.M060 with the missing names, deploy.M061 when the database never answered; exit code 1.
+        Refusal: deploy.M060 with the missing names, deploy.M061 when the database never answered; exit
+        code 1.
     """
     plan.require_supported(alias)
     began = time.monotonic()

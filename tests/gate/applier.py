@@ -20,6 +20,7 @@ def main(job: dict) -> str:
         DATABASES={"default": job["database"]},
         INSTALLED_APPS=[f"{job['package']}.apps.Shop"],
         ROOT_URLCONF="shop.urls",
+        SECRET_KEY="only-for-this-process",
         USE_TZ=True,
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     )

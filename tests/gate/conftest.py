@@ -26,8 +26,18 @@ def database() -> Iterator[str]:
         yield alias
 
 
+@pytest.fixture(scope="session")
+def live(django_db_blocker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The shop's first release, for tests that only judge: nothing may write here."""
+    with django_db_blocker.unblock(), postgres("gate_live") as alias:
+        with shop(tmp_path_factory.mktemp("live")) as made:
+            made.write("0001_initial", INITIAL)
+            run_all(alias)
+        yield alias
+
+
 @pytest.fixture
-def deployed(app: Shop, database: str) -> Iterator[str]:
+def deployed(app: Shop, database: str) -> str:
     """A database on which the shop's first release is live, with a few rows."""
     from .project import query
 
@@ -40,4 +50,4 @@ def deployed(app: Shop, database: str) -> Iterator[str]:
         database,
         "INSERT INTO shop_order (note, total, customer_id) SELECT 'n', i, i FROM generate_series(1, 50) i",
     )
-    yield database
+    return database

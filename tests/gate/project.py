@@ -67,9 +67,11 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     package = f"shop_{uuid.uuid4().hex[:10]}"
     (tmp_path / package / "migrations").mkdir(parents=True)
     (tmp_path / package / "__init__.py").touch()
+    (tmp_path / package / "models.py").touch()  # without it Django sends the app no post_migrate
     (tmp_path / package / "migrations" / "__init__.py").touch()
     (tmp_path / package / "apps.py").write_text(
-        f"from django.apps import AppConfig\nclass Shop(AppConfig):\n    name = {package!r}\n    label = 'shop'\n"
+        f"from django.apps import AppConfig\nclass Shop(AppConfig):\n    name = "
+        f"{package!r}\n    label = 'shop'\n"
     )
     sys.path.insert(0, str(tmp_path))
     try:
@@ -109,8 +111,8 @@ def postgres(alias: str = "gate_test") -> Iterator[str]:
 
 @contextlib.contextmanager
 def sqlite(path: Path, alias: str = "gate_test") -> Iterator[str]:
-    connections.settings[alias] = {**connections.settings["default"], "ENGINE": "django.db.backends.sqlite3",
-                                   "NAME": str(path), "HOST": "", "USER": "", "PORT": "", "OPTIONS": {}}  # fmt: skip
+    file = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "HOST": "", "USER": "", "PORT": ""}
+    connections.settings[alias] = {**connections.settings["default"], **file, "OPTIONS": {}}
     try:
         yield alias
     finally:

@@ -221,7 +221,8 @@ def test_a_killed_applier_leaves_all_or_nothing_of_a_migration(
     after_seconds: float, app: Shop, deployed: str
 ) -> None:
     app.write("0002_memo", ADD + "," + SLEEP.format(0.4))
-    link = 'migrations.AddField("order", "by", models.ForeignKey("shop.Customer", models.CASCADE, null=True, related_name="+"))'
+    by = 'models.ForeignKey("shop.Customer", models.CASCADE, null=True, related_name="+")'
+    link = f'migrations.AddField("order", "by", {by})'
     app.write("0003_link", link + "," + SLEEP.format(0.4))
     app.write("0004_index", INDEX, atomic=False)
     process = start(app, deployed)

@@ -1,4 +1,6 @@
-"""Each case is a migration on top of the live shop: what the static gate says of it, and in which phase it runs."""
+"""Each case is a migration on top of the live shop: what the static gate says of it, and its phase."""
+
+# ruff: noqa: E501 – a table reads best with a case to a line
 
 import pytest
 
@@ -102,18 +104,18 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_judges(case: str, app: Shop, deployed: str) -> None:
+def test_judges(case: str, app: Shop, live: str) -> None:
     operations, expected, phase = CASES[case]
     key = app.write("0002_case", operations)
-    report = judged(deployed)
+    report = judged(live)
     found = {finding.id for finding in report.findings if finding.level != "info"}
     assert found == expected, report.findings
     assert (report.contract if phase == CONTRACT else report.expand) == (key,)
 
 
-def test_paste_names_the_real_model_and_field(app: Shop, deployed: str) -> None:
+def test_paste_names_the_real_model_and_field(app: Shop, live: str) -> None:
     app.write("0002_memo", 'migrations.AddField("order", "memo", models.TextField(default="x"))')
-    (finding,) = [f for f in judged(deployed).findings if f.id == SPLIT.id]
+    (finding,) = [f for f in judged(live).findings if f.id == SPLIT.id]
     assert (
         "migrations.AddField('order', 'memo', models.TextField(db_default='x', default='x'))" in finding.hint
     )

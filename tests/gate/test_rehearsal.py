@@ -147,7 +147,10 @@ def test_data_migrations_cannot_reach_the_live_database(app: Shop, deployed: str
     """`Model.objects` without `.using()` writes to the configured alias: in a rehearsal, that is the copy."""
     from .project import postgres
 
-    head = "def fill(apps, editor): apps.get_model('shop', 'Order').objects.using('gate_test').update(note='done')"
+    head = """
+        def fill(apps, editor):
+            apps.get_model('shop', 'Order').objects.using('gate_test').update(note='done')
+    """
     with postgres("gate_scratch") as scratch:
         run_all(scratch)
         query(scratch, "INSERT INTO shop_customer (name, email) VALUES ('a', 'b')")

@@ -68,9 +68,9 @@ def test_does_not_wait_for_the_drop_of_what_the_state_forgot_before(app: Shop, d
 
 
 def test_a_database_that_never_answers_is_named(app: Shop) -> None:
-    with database_alias("default", "gate_no_such_database", alias="gate_absent") as alias:
-        with pytest.raises(Refusal) as caught:
-            waited(alias)
+    absent = database_alias("default", "gate_no_such_database", alias="gate_absent")
+    with absent as alias, pytest.raises(Refusal) as caught:
+        waited(alias)
     assert [finding.id for finding in caught.value.findings] == ["deploy.M061"]
 
 

@@ -15,10 +15,10 @@ from deploy.reporting.report import Step
 class Command(DeployCommand):
     """check, rehearse, apply, wait."""
 
-    help = "Decide whether the pending migrations may run against production, and run them without hurting anyone."
+    help = "Decide whether the pending migrations may run, and run them without stopping the traffic."
     examples = (
         "python manage.py migrategate check",
-        "python manage.py migrategate check --all            # no database: every migration as its own release",
+        "python manage.py migrategate check --all   # no database: each migration as a release of its own",
         "python manage.py migrategate rehearse --scratch NAME",
         "python manage.py migrategate apply --phase expand",
         "python manage.py migrategate wait --timeout 120",
@@ -75,7 +75,7 @@ class Command(DeployCommand):
         from deploy.databases.scratch import database_alias
         from deploy.gate import check, rehearse
 
-        name = _scratch(conf, options["scratch"])
+        name = _scratch(options["scratch"])
         with self.report.step("check") as step, database_alias(alias, name) as scratch:
             deployed = _deployed(conf, options, step)
             found = check(conf, alias=scratch, deployed=deployed)
@@ -108,7 +108,7 @@ class Command(DeployCommand):
             wait(conf, alias=alias, timeout_seconds=timeout, step=step)
 
 
-def _scratch(conf: DeployConf, name: str) -> str:
+def _scratch(name: str) -> str:
     """The name of the scratch database, which a rehearsal changes: never the configured one.
 
     Raises:
