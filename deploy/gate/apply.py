@@ -209,7 +209,8 @@ def _blocker(session: Applier) -> str:
             "SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM now() - "
             "a.xact_start)::int AS age"
             " FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " WHERE l.granted AND l.database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND l.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL"
             " AND c.relkind IN ('r', 'p') AND (c.relname = ANY(%s) OR %s) ORDER BY age DESC LIMIT 3",
             [tables, not tables],

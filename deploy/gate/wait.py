@@ -15,8 +15,11 @@ from deploy.reporting.report import Step
 
 from . import plan
 from .check import judge
-from .findings import NOT_APPLIED_YET, UNREACHABLE
+from .findings import NOT_APPLIED_YET, ORDER, SPLIT, UNREACHABLE
 from .plan import MigrationKey, place
+
+# Refused migrations that the new code cannot start without, whatever phase they were put into.
+_NEEDED = {SPLIT.id, ORDER.id}
 
 
 def missing(loader: MigrationLoader, applied: frozenset[MigrationKey]) -> list[MigrationKey]:
@@ -85,7 +88,9 @@ def _needed(
     pending = plan.pending(loader)
     applied = frozenset(loader.applied_migrations)
     postponed: set[MigrationKey] = set()
+    wanted: set[str | None] = set()
     for old in (None, deployed) if deployed is not None else (None,):
         report = judge(loader, pending, applied=applied, deployed=old, alias=alias)
         postponed |= set(report.contract) | set(report.drops_only)
-    return [key for key in pending if key not in postponed]
+        wanted |= {finding.place for finding in report.findings if finding.id in _NEEDED}
+    return [key for key in pending if key not in postponed or place(key) in wanted]

@@ -23,6 +23,7 @@ from .project import INITIAL, Shop, conf, query, run_all, shop, sqlite
 ROOT = Path(__file__).resolve().parents[2]
 ADD = 'migrations.AddField("order", "memo", models.TextField(null=True))'
 INDEX = 'AddIndexConcurrently("order", models.Index(fields=["total"], name="total_idx"))'
+CAST = ', migrations.RunSQL("SELECT note::integer FROM shop_order")'
 SLEEP = 'migrations.RunSQL("SELECT pg_sleep({})", migrations.RunSQL.noop)'
 
 
@@ -186,7 +187,7 @@ def test_never_waits_longer_than_the_limit_and_names_the_blocker(
 def test_a_failing_migration_is_rolled_back_and_said_without_data(app: Shop, deployed: str) -> None:
     query(deployed, "UPDATE shop_order SET note = 'confidential'")
     before = schema_fingerprint(deployed)
-    app.write("0002_bad", ADD + ', migrations.RunSQL("SELECT note::integer FROM shop_order")')
+    app.write("0002_bad", ADD + CAST)
     (finding,) = refusal(deployed).findings
     assert finding.id == "deploy.M052"
     assert "rolled back" in finding.message

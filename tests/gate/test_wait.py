@@ -59,6 +59,12 @@ def test_does_not_wait_for_contract_migrations(app: Shop, deployed: str) -> None
     assert waited(deployed).facts["postponed"] == ["shop.0002_drop"]
 
 
+def test_waits_for_a_refused_migration_that_the_new_code_needs(app: Shop, deployed: str) -> None:
+    app.write("0002_rename", 'migrations.RenameField("order", "note", "remark")')
+    with pytest.raises(Refusal):
+        waited(deployed)
+
+
 def test_does_not_wait_for_the_drop_of_what_the_state_forgot_before(app: Shop, deployed: str) -> None:
     removal = 'migrations.SeparateDatabaseAndState([], [migrations.RemoveField("order", "paid")])'
     forget = app.write("0002_forget", removal)

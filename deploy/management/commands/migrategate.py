@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -74,15 +75,23 @@ class Command(DeployCommand):
     def _rehearse(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.databases.scratch import database_alias
         from deploy.gate import check, rehearse
+        from deploy.gate.standin import standing_in
 
         name = _scratch(options["scratch"])
-        with self.report.step("check") as step, database_alias(alias, name) as scratch:
+        # The scratch database goes by the live one's alias, so that the project's routers know it.
+        with (
+            self.report.step("check") as step,
+            database_alias(alias, name) as scratch,
+            standing_in(alias, scratch),
+        ):
             deployed = _deployed(conf, options, step)
-            found = check(conf, alias=scratch, deployed=deployed)
+            found = check(conf, alias=alias, deployed=deployed)
             step.extend(found.findings)
             step.facts["pending"] = len(found.pending)
         with self.report.step("rehearse") as step, database_alias(alias, name) as scratch:
-            result = rehearse(conf, alias=scratch, gate=found, deployed=deployed, step=step)
+            result = rehearse(
+                replace(conf, database=alias), alias=scratch, gate=found, deployed=deployed, step=step
+            )
             step.facts.update(result.as_dict())
 
     def _apply(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
