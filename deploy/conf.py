@@ -11,11 +11,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import register_secret
@@ -341,7 +343,8 @@ def keys() -> list[str]:
 
 
 def _register_secrets(conf: DeployConf, databases: Mapping[str, Any]) -> None:
-    register_secret(getattr(settings, "SECRET_KEY", ""))
+    with suppress(ImproperlyConfigured):  # an empty key: Django says so when it is used; nothing to hide here
+        register_secret(settings.SECRET_KEY)
     for fallback in getattr(settings, "SECRET_KEY_FALLBACKS", ()):
         register_secret(fallback)
     for database in databases.values():

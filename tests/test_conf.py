@@ -94,3 +94,8 @@ def test_reading_it_registers_the_secrets(settings: SettingsWrapper) -> None:
     settings.DEPLOY = {"SMOKE_PASSWORD": "canary-smoke-4711"}
     conf.read()
     assert "canary" not in redact("a canary-secret-key-4711 and canary-smoke-4711 b")
+
+
+def test_an_empty_secret_key_is_djangos_business(settings: SettingsWrapper) -> None:
+    settings.SECRET_KEY = ""
+    assert conf.read()[1] == []

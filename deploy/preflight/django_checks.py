@@ -53,10 +53,13 @@ def _finding(message: CheckMessage, conf: DeployConf) -> Finding:
         kind = DJANGO_INFO
     # On a laptop what `--deploy` adds (HSTS, secure cookies) is advice for later.
     advice = is_local(conf) and str(message.id or "").startswith("security.")
+    # Django's security messages are a fact and then a paragraph of advice: the one is the finding's message,
+    # the other its hint.
+    fact, _, rest = " ".join(str(message.msg).split()).partition(". ")
     return kind(
         id=message.id or "(no id)",
-        text=" ".join(str(message.msg).split()),
-        hint=" ".join(str(message.hint or _REFERENCE).split()),
+        text=fact if not rest else f"{fact}.",
+        hint=" ".join(str(message.hint or rest or _REFERENCE).split()),
         place=str(message.obj) if message.obj is not None else None,
         level="warning" if advice and kind is DJANGO_ERROR else None,
     )

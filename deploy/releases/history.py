@@ -78,8 +78,10 @@ def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
         is_live = bool(line) and line[-1] == name
         match record.kind:
             case "predeploy.started":
-                # A release that is deployed again (after a rollback, say) starts anew; a live one stays live.
-                update(name, record, **({} if is_live else {"status": "started", "ended": None}))
+                # A release that is deployed again after it failed or was rolled back starts anew. One that is
+                # live stays live, and one that is prepared stays so until something else is found of it.
+                stays = is_live or (name in releases and releases[name].status == "prepared")
+                update(name, record, **({} if stays else {"status": "started", "ended": None}))
             case "release.prepared":
                 update(name, record, prepared=record.at, **({} if is_live else {"status": "prepared"}))
             case "release.failed":

@@ -38,6 +38,14 @@ RELEASE_CHANGED = FindingType(
     "Give the new code a name of its own: RELEASE=$(git rev-parse HEAD) python manage.py predeploy",
 )
 
+CONTRACT_LATER = FindingType(
+    "deploy.L022",
+    "info",
+    "{count} contract migrations wait for postdeploy: {names}.",
+    "Start the release with DEFERRED_MIGRATIONS='{names}', so that /startupz does not wait for them "
+    "(docker/entrypoint does it by itself).",
+)
+
 # A backup older than this is taken again even if the schema is the same: what it must protect is the data.
 BACKUP_REUSE_SECONDS = 3600.0
 
@@ -222,6 +230,9 @@ class Predeploy:
         first = self._first_backup() or manifest.id
         with self.report.step("record") as step:
             step.facts.update(backup=first, verdict=rehearsal["verdict"])
+            if found.contract:
+                names = " ".join(".".join(key) for key in found.contract)
+                step.add(CONTRACT_LATER(count=len(found.contract), names=names))
             known = self._history.releases.get(session.identity.name)
             if known and known.prepared and known.status in ("prepared", "live") and not found.pending:
                 step.skip(f"recorded at {known.prepared:%Y-%m-%d %H:%M:%S} UTC")

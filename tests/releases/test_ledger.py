@@ -191,3 +191,13 @@ def test_unknown_kinds_are_left_for_newer_versions(ledger: Ledger) -> None:
     ledger.append("something.new", "a", {})
     assert isinstance(ledger.headers()[0], Record)
     assert read_history(ledger).releases == {}
+
+
+def test_a_prepared_release_stays_prepared_when_it_is_started_again(ledger: Ledger) -> None:
+    assert _history(ledger, (STARTED, "a", {}), (PREPARED, "a", {}), (STARTED, "a", {})) == {"a": "prepared"}
+
+
+def test_a_failed_release_starts_anew(ledger: Ledger) -> None:
+    lines = ((PREPARED, "a", {}), (STARTED, "a", {}), (FAILED, "a", {}))
+    assert _history(ledger, *lines) == {"a": "failed"}
+    assert _history(ledger, (STARTED, "a", {})) == {"a": "started"}
