@@ -8,7 +8,7 @@ not changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ from deploy.gate import GateReport
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.report import EXIT_LOCKED, EXIT_REFUSED, Report
 
-from .history import FAILED, PREPARED, STARTED, History, body, migrations_of, read_history
+from .baseline import Baseline
+from .history import FAILED, PREPARED, STARTED, read_history
 from .proof import Evidence, reuse
 from .session import Session
 
@@ -31,13 +32,6 @@ PROOF_OUTDATED = FindingType(
     "python manage.py predeploy",
     why="Migrations are applied only to the schema, with the plan and after the backup that were rehearsed.",
 )
-RELEASE_CHANGED = FindingType(
-    "deploy.L021",
-    "error",
-    "Release {release} was already recorded with other content ({what}); a release is immutable.",
-    "Give the new code a name of its own: RELEASE=$(git rev-parse HEAD) python manage.py predeploy",
-)
-
 CONTRACT_LATER = FindingType(
     "deploy.L022",
     "info",
@@ -60,7 +54,7 @@ class Predeploy:
     wait_for_lock_seconds: float = 0
     _guard: Callable[[], None] = field(default=lambda: None, init=False)
     _evidence: Evidence = field(init=False)
-    _history: History = field(init=False)
+    _base: Baseline = field(init=False)
 
     def run(self) -> None:
         """Prove and apply.
@@ -71,6 +65,11 @@ class Predeploy:
         with self.session.locked(
             self.report, "predeploy", wait_seconds=self.wait_for_lock_seconds
         ) as self._guard:
+            name, ledger = self.session.identity.name, self.session.ledger
+            self._base = Baseline(ledger, read_history(ledger), name)
+            self._base.refuse_other_content()
+            self._evidence = Evidence.of(ledger, name, self._guard)
+            ledger.append(STARTED, name, {"commit": self.session.identity.commit}, guard=self._guard)
             try:
                 self._prove()
             except Refusal as refusal:
@@ -81,11 +80,6 @@ class Predeploy:
     # The chain, in order.
 
     def _prove(self) -> None:
-        self._history = read_history(self.session.ledger)
-        name = self.session.identity.name
-        self._evidence = Evidence.of(self.session.ledger, name, self._guard)
-        self.session.ledger.append(STARTED, name, {"commit": self.session.identity.commit}, guard=self._guard)
-        self._refuse_a_changed_release()
         self._preflight()
         report = self._gate()
         manifest = self._backup()
@@ -93,14 +87,6 @@ class Predeploy:
         static = self._static()
         applied = self._migrate(report, rehearsal)
         self._record(report, manifest, rehearsal, static, applied)
-
-    def _refuse_a_changed_release(self) -> None:
-        known = self._history.releases.get(self.session.identity.name)
-        if known and known.status in ("prepared", "live", "superseded"):
-            recorded = migrations_of(body(self.session.ledger, known, PREPARED))
-            if recorded and recorded != gate.known():
-                differing = ", ".join(".".join(key) for key in sorted(recorded ^ gate.known())[:3])
-                raise Refusal(RELEASE_CHANGED(release=known.name, what=f"migrations differ: {differing}"))
 
     def _preflight(self) -> None:
         for step in preflight.run_checks(self.session.conf, skip=self.skip_checks):
@@ -111,12 +97,14 @@ class Predeploy:
 
     def _gate(self) -> GateReport:
         with self.report.step("gate") as step:
-            found = gate.check(self.session.conf, alias=self.session.conf.database, deployed=self._deployed())
+            found = gate.check(
+                self.session.conf, alias=self.session.conf.database, deployed=self._base.deployed
+            )
             step.facts.update(
                 pending=len(found.pending),
                 expand=[".".join(key) for key in found.expand],
                 contract=[".".join(key) for key in found.contract],
-                compared_with=self._compared_with(),
+                compared_with=self._base.compared_with,
             )
             step.extend(found.findings)
             self.report.require_ok(step)
@@ -158,7 +146,7 @@ class Predeploy:
             **inputs,
             "plan": found.plan_fingerprint,
             "schema": gate.schema_fingerprint(conf.database),
-            "deployed": sorted(self._deployed() or ()),
+            "deployed": sorted(self._base.deployed or ()),
         }
         old_restore = self._evidence.find("restore", inputs)
         old_rehearsal = self._evidence.find("rehearse", rehearsed)
@@ -178,7 +166,9 @@ class Predeploy:
                 self.report.require_ok(step)
             self._evidence.add(step, inputs)
             with self.report.step("rehearse") as step, database_alias(conf.database, scratch) as alias:
-                rehearsal = gate.rehearse(conf, alias=alias, gate=found, deployed=self._deployed(), step=step)
+                rehearsal = gate.rehearse(
+                    conf, alias=alias, gate=found, deployed=self._base.deployed, step=step
+                )
                 step.facts.update(rehearsal.as_dict())
                 step.facts.update(plan=found.plan_fingerprint, schema=rehearsed["schema"])
                 self.report.require_ok(step)
@@ -200,7 +190,7 @@ class Predeploy:
     def _migrate(self, found: GateReport, rehearsal: Mapping[str, Any]) -> list[tuple[str, str]]:
         conf = self.session.conf
         with self.report.step("migrate") as step:
-            again = gate.check(conf, alias=conf.database, deployed=self._deployed())
+            again = gate.check(conf, alias=conf.database, deployed=self._base.deployed)
             for what, now, then in (
                 ("migration plan", again.plan_fingerprint, rehearsal["plan"]),
                 ("database schema", gate.schema_fingerprint(conf.database), rehearsal["schema"]),
@@ -227,15 +217,14 @@ class Predeploy:
         applied: list[tuple[str, str]],
     ) -> None:
         session = self.session
-        first = self._first_backup() or manifest.id
+        first = self._base.first_backup(self._evidence) or manifest.id
         with self.report.step("record") as step:
             step.facts.update(backup=first, verdict=rehearsal["verdict"])
             if found.contract:
                 names = " ".join(".".join(key) for key in found.contract)
                 step.add(CONTRACT_LATER(count=len(found.contract), names=names))
-            known = self._history.releases.get(session.identity.name)
-            if known and known.prepared and known.status in ("prepared", "live") and not found.pending:
-                step.skip(f"recorded at {known.prepared:%Y-%m-%d %H:%M:%S} UTC")
+            if recorded := self._base.recorded_as_prepared(found):
+                step.skip(f"recorded at {recorded}")
                 return
             data = {
                 "commit": session.identity.commit,
@@ -249,35 +238,13 @@ class Predeploy:
                 "backup": first,
                 "verdict": rehearsal["verdict"],
                 "verdict_after_contract": rehearsal["verdict_after_contract"],
-                "live_before": self._history.live.name if self._history.live else None,
+                "live_before": live.name if (live := self._base.history.live) else None,
                 "steps": [
                     {"name": done.name, "seconds": round(done.seconds, 3), "skipped": done.skipped}
                     for done in self.report.steps
                 ],
             }
             session.ledger.append(PREPARED, session.identity.name, data, guard=self._guard)
-
-    # What the chain stands on.
-
-    def _deployed(self) -> frozenset[tuple[str, str]] | None:
-        """The migrations that the live release's code knows; None when the ledger has no live release."""
-        live = self._history.live
-        return migrations_of(body(self.session.ledger, live, PREPARED)) or None if live else None
-
-    def _compared_with(self) -> str:
-        live = self._history.live
-        return f"release {live.name}" if live else "the migrations applied to the database"
-
-    def _first_backup(self) -> str | None:
-        """The backup from before this release changed the database.
-
-        A run that was killed while applying is followed by one that backs up a database which is already
-        partly migrated; the way back is the first backup since the release was last started anew.
-        """
-        known = self._history.releases.get(self.session.identity.name)
-        since = known.seqs.get("release.rolled-back", 0) if known else 0
-        taken = [proof for proof in self._evidence.all_of("backup") if proof.seq > since]
-        return str(taken[0].data["facts"]["backup"]) if taken else None
 
     def _record_failure(self, findings: tuple[Finding, ...]) -> None:
         step = self.report.steps[-1].name if self.report.steps else "predeploy"
@@ -294,6 +261,4 @@ class Predeploy:
 
 
 def _as_warnings(findings: tuple[Finding, ...]) -> list[Finding]:
-    from dataclasses import replace
-
     return [replace(finding, level="warning") for finding in findings]
