@@ -102,11 +102,14 @@ class Postdeploy:
     def _prune(self, guard: Guard) -> None:
         session, conf = self.session, self.session.conf
         with self.report.step("prune") as step:
+            catalog = backup.scan(conf, session.bucket)
+            step.extend(catalog.unreadable)
             plan = backup.plan_prune(
                 conf,
-                backup.list_backups(conf, session.bucket),
+                catalog.manifests,
                 conf.backup_keep,
                 pinned_backups(session),
+                unfinished=catalog.unfinished,
             )
             step.facts.update(backup.apply_prune(conf, session.bucket, plan, guard=guard, step=step))
 
