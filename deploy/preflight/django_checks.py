@@ -22,6 +22,12 @@ DATABASE_CHECKS_FAILED = FindingType(
     "Django's checks of the database {alias} could not run: {reason}",
     "python manage.py preflight --only database",
 )
+FOR_PRODUCTION = FindingType(
+    "deploy.P034",
+    "info",
+    "In {environment} Django's deployment advice is left aside: {ids}.",
+    "python manage.py check --deploy",
+)
 
 _REFERENCE = "https://docs.djangoproject.com/en/stable/ref/checks/"
 # settings_leaks finds these, with the environment's level: SECRET_KEY (and fallbacks), DEBUG, ALLOWED_HOSTS.
@@ -41,18 +47,22 @@ class DjangoCheck(Check):
             step.add(DATABASE_CHECKS_FAILED(alias=conf.database, reason=reason))
         shown = [m for m in messages if not m.is_silenced() and m.id not in _FOUND_ELSEWHERE]
         step.facts["messages"] = len(shown)
-        step.extend(dict.fromkeys(_finding(message, conf) for message in shown))
+        if is_local(conf):
+            # On a laptop what `--deploy` adds (HSTS, secure cookies) is advice for later: one line is enough.
+            later = [str(m.id) for m in shown if str(m.id or "").startswith("security.")]
+            shown = [m for m in shown if str(m.id) not in later]
+            if later:
+                step.add(FOR_PRODUCTION(environment=conf.environment, ids=", ".join(sorted(set(later)))))
+        step.extend(dict.fromkeys(_finding(message) for message in shown))
 
 
-def _finding(message: CheckMessage, conf: DeployConf) -> Finding:
+def _finding(message: CheckMessage) -> Finding:
     if message.level >= checks.ERROR:
         kind = DJANGO_ERROR
     elif message.level >= checks.WARNING:
         kind = DJANGO_WARNING
     else:
         kind = DJANGO_INFO
-    # On a laptop what `--deploy` adds (HSTS, secure cookies) is advice for later.
-    advice = is_local(conf) and str(message.id or "").startswith("security.")
     # Django's security messages are a fact and then a paragraph of advice: the one is the finding's message,
     # the other its hint.
     fact, _, rest = " ".join(str(message.msg).split()).partition(". ")
@@ -61,5 +71,4 @@ def _finding(message: CheckMessage, conf: DeployConf) -> Finding:
         text=fact if not rest else f"{fact}.",
         hint=" ".join(str(message.hint or rest or _REFERENCE).split()),
         place=str(message.obj) if message.obj is not None else None,
-        level="warning" if advice and kind is DJANGO_ERROR else None,
     )

@@ -17,7 +17,7 @@ _LONGEST_INLINE = 80
 _MOST_INLINE = 4
 _MOST_ROWS = 40
 _MOST_LINES = 12
-_MOST_NAMES = 8
+_MOST_NAMES = 4
 
 
 def human_bytes(count: float) -> str:

@@ -35,7 +35,7 @@ def test_without_googles_library_the_finding_says_what_to_install():
         "except Refusal as refusal: print(*((f.id, f.hint) for f in refusal.findings))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == """('deploy.K005', "pip install 'deploy[google]'")"""
+    assert done.stdout.strip() == """('deploy.K005', "pip install 'google-cloud-storage>=3.17,<4'")"""
 
 
 def test_a_store_that_fails_is_reported_with_what_was_tried():

@@ -16,7 +16,7 @@ def wheel(tmp_path_factory) -> Path:
     argv = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = folder.glob("deploy-*-py3-none-any.whl")
+    (path,) = folder.glob("optifit_deploy-*-py3-none-any.whl")
     return path
 
 
