@@ -42,7 +42,7 @@ SWITCH_BY_HAND = FindingType(
     "deploy.L043",
     "info",
     "Traffic is not moved by this command, because DEPLOY['SWITCH'] is not set.",
-    "Point traffic at release {release}.",
+    "Point traffic at release {release}, if it is not there.",
 )
 SWITCH_FAILED = FindingType(
     "deploy.L044",
@@ -87,7 +87,8 @@ def plan_rollback(session: Session, history: History, *, to: str = "") -> Rollba
         raise Refusal(UNKNOWN_RELEASE(release=to, nearest=nearest(to, history)))
     candidate, live = history.candidate(), history.live
     if candidate and to in ("", live.name if live else ""):
-        return RollbackPlan(candidate.name, live.name if live else "", "abandon")
+        target = live.name if live else ""
+        return RollbackPlan(candidate.name, target, "abandon", switch=_switch_to(session, target))
     if live is None:
         raise Refusal(NOTHING_TO_ROLL_BACK(reason="no release is live or prepared"))
     if not history.previous:
@@ -104,7 +105,6 @@ def plan_rollback(session: Session, history: History, *, to: str = "") -> Rollba
 
 
 def _plan_from_live(session: Session, live: Release, target: str) -> RollbackPlan:
-    switch = tuple(part.replace("{release}", target) for part in session.conf.switch)
     way: Way = "switch"
     contract: tuple[tuple[str, str], ...] = ()
     backup_id = ""
@@ -119,7 +119,12 @@ def _plan_from_live(session: Session, live: Release, target: str) -> RollbackPla
             way = "reverse" if verdict == "reverse" else "restore"
     if way != "reverse":
         contract = ()
+    switch = _switch_to(session, target)
     return RollbackPlan(live.name, target, way, contract, backup_id if way == "restore" else "", switch)
+
+
+def _switch_to(session: Session, target: str) -> tuple[str, ...]:
+    return tuple(part.replace("{release}", target) for part in session.conf.switch) if target else ()
 
 
 def nearest(name: str, history: History) -> str:
@@ -201,9 +206,11 @@ class Rollback:
 
     def _switch(self, plan: RollbackPlan, guard: Guard) -> None:
         with self.report.step("switch") as step:
-            if plan.way == "abandon":
-                step.skip(f"release {plan.release} never went live; traffic stays where it is")
+            if not plan.target:
+                step.skip("no release was live before it")
                 return
+            # Also for a release that is abandoned: the ledger does not know whether traffic was moved to it
+            # already (its public smoke test may be what failed), and moving it twice does no harm.
             if not plan.switch:
                 step.add(SWITCH_BY_HAND(release=plan.target))
                 return

@@ -52,6 +52,23 @@ def test_a_prepared_release_is_abandoned(session: Session) -> None:
     assert (plan.release, plan.target, plan.way) == ("b", "a", "abandon")
 
 
+def test_abandoning_a_release_moves_traffic_that_may_be_on_it_already(session: Session) -> None:
+    session = replace(session, conf=replace(session.conf, switch=(sys.executable, "-c", "", "{release}")))
+    _went_live(session.ledger, "a")
+    session.ledger.append(PREPARED, "b", {})
+    report = Report("rollback")
+    Rollback(session, report).run()
+    assert next(step for step in report.steps if step.name == "switch").facts["command"][-1] == "a"
+
+
+def test_the_very_first_release_is_abandoned_without_a_switch(session: Session) -> None:
+    session.ledger.append(PREPARED, "a", {})
+    report = Report("rollback")
+    Rollback(session, report).run()
+    assert next(step for step in report.steps if step.name == "switch").skipped
+    assert read_history(session.ledger).releases["a"].status == "rolled-back"
+
+
 def test_several_releases_back_is_allowed_while_nothing_was_contracted(session: Session) -> None:
     _went_live(session.ledger, "a", "b", "c")
     plan = plan_rollback(session, read_history(session.ledger), to="a")
