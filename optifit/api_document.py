@@ -8,9 +8,6 @@ from typing import Any
 
 from django.conf import settings
 
-# Python 3.13 took the newer phrases of RFC 9110, section 15.5; the document must not depend on who writes it.
-_PHRASES = {"413": "Content Too Large", "422": "Unprocessable Content"}
-
 
 def document_path() -> Path:
     """Where the committed description is."""
@@ -26,10 +23,6 @@ def openapi_schema() -> dict[str, Any]:
     schema: dict[str, Any] = json.loads(
         json.dumps(api.get_openapi_schema(path_prefix="/api/"), cls=NinjaJSONEncoder)
     )
-    for path in schema["paths"].values():
-        for operation in path.values():
-            for status, answer in operation["responses"].items():
-                answer["description"] = _PHRASES.get(status, answer["description"])
     return schema
 
 
