@@ -58,7 +58,7 @@ RELEASE_INVALID = FindingType(
 
 # Release, project and environment become parts of object names, so they are held to what every bucket,
 # label, header and shell takes unquoted.
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _is_name(value: str) -> str | None:
 
 
 def _is_bucket(value: str) -> str | None:
-    if re.match(r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$", value):
+    if re.match(r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?\Z", value):
         return None if ".." not in value else "'..' is not allowed"
     if value.startswith("file:///") and ".." not in Path(value.removeprefix("file://")).parts:
         return None

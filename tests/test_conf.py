@@ -99,3 +99,10 @@ def test_reading_it_registers_the_secrets(settings: SettingsWrapper) -> None:
 def test_an_empty_secret_key_is_djangos_business(settings: SettingsWrapper) -> None:
     settings.SECRET_KEY = ""
     assert conf.read()[1] == []
+
+
+@pytest.mark.parametrize("deploy", [{"PROJECT": "x\n"}, {"BUCKET": "gs://bucket/x\n"}])
+def test_a_name_that_ends_in_a_line_break_is_refused(
+    settings: SettingsWrapper, deploy: dict[str, str]
+) -> None:
+    assert _ids(settings, deploy) == ["deploy.C003"]

@@ -153,7 +153,7 @@ class Story:
             if self._stage_and_smoke(RELEASE_D, expect=(0, 1)) == 0:
                 raise StoryError("release-d passed its smoke test")
             # This is what a deploy script does on a failed smoke test, without asking anybody.
-            self._manage(RELEASE_D, "rollback", "--reason", "its smoke test failed")
+            self._manage(RELEASE_D, "rollback", "--release", "release-d", "--reason", "its smoke test failed")
             self.servers.stop("release-d staged")
             self._expect_live("release-b")
             self._manage(RELEASE_B, "smoketest", f"http://127.0.0.1:{self.port}/", "--release", "release-b")

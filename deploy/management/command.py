@@ -177,6 +177,14 @@ class DeployCommand(BaseCommand):
         sys.exit(EXIT_USAGE)
 
 
+def seconds(text: str) -> float:
+    """An argument's type: a finite number of seconds, not negative."""
+    value = float(text)
+    if not 0 <= value < float("inf"):  # nan is neither: a wait for it would never end
+        raise ValueError(text)
+    return value
+
+
 class _Raw:
     """Django's OutputWrapper without the newline that it appends."""
 

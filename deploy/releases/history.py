@@ -50,12 +50,13 @@ class History:
     releases: Mapping[str, Release]
     live: Release | None
     previous: tuple[str, ...]  # names that were live before, oldest first
+    moved: int = 0  # number of the record by which the live release is live
 
     def candidate(self) -> Release | None:
-        """The newest release that is prepared and not (yet) live, if it is newer than the live one."""
+        """The newest release that is prepared and not (yet) live, if it was since the live one is."""
         prepared = [release for release in self.releases.values() if release.status == "prepared"]
         newest = max(prepared, key=lambda release: release.seqs[PREPARED], default=None)
-        if newest and self.live and newest.seqs[PREPARED] < self.live.seqs.get(LIVE, 0):
+        if newest and newest.seqs[PREPARED] < self.moved:
             return None
         return newest
 
@@ -67,6 +68,7 @@ def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
     """
     releases: dict[str, Release] = {}
     line: list[str] = []  # names in the order in which they are live; the last one is
+    moved = 0
 
     def update(name: str, record: Record, **changes: Any) -> None:
         known = releases.get(name) or Release(name, "started", record.at)
@@ -91,11 +93,13 @@ def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
                     releases[line[-1]] = replace(releases[line[-1]], status="superseded", ended=record.at)
                 if not is_live:
                     line.append(name)
+                    moved = record.seq
                 update(name, record, status="live", went_live=record.at, ended=None)
             case "release.contracted":
                 update(name, record, contracted=True)
             case "release.rolled-back":
                 update(name, record, status="rolled-back", ended=record.at)
+                moved = record.seq if is_live else moved
                 target = targets.get(record.seq, "")
                 if target and target in releases:
                     while line and line[-1] != target:
@@ -108,7 +112,7 @@ def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
             case "step.proved":
                 update(name, record)
     live = releases[line[-1]] if line else None
-    return History(releases, live, tuple(line[:-1]))
+    return History(releases, live, tuple(line[:-1]), moved)
 
 
 def read_history(ledger: Ledger) -> History:
@@ -118,10 +122,30 @@ def read_history(ledger: Ledger) -> History:
     return fold(headers, {record.seq: str(record.data.get("to") or "") for record in rollbacks})
 
 
-def body(ledger: Ledger, release: Release, kind: str) -> Mapping[str, Any]:
-    """The data of the release's last record of `kind`; empty when there is none."""
+def body(ledger: Ledger, release: Release, kind: str, *, needed: bool = False) -> Mapping[str, Any]:
+    """The data of the release's last record of `kind`; empty when there is none.
+
+    One that is damaged is empty too and a finding of the ledger, unless it is `needed`.
+
+    Raises:
+        Refusal: deploy.L011; deploy.L013 when it is `needed` and damaged.
+    """
     seq = release.seqs.get(kind)
-    return ledger.read(Record(seq, kind, release.name, release.started)).data if seq else {}
+    if not seq:
+        return {}
+    header = Record(seq, kind, release.name, release.started)
+    return (ledger.read_needed(header) if needed else ledger.read(header)).data
+
+
+def contract_body(ledger: Ledger, release: Release) -> Mapping[str, Any]:
+    """What `postdeploy` began to contract since the release went live; empty when it did not.
+
+    Raises:
+        Refusal: deploy.L011, deploy.L013.
+    """
+    if release.seqs.get(CONTRACTED, 0) < release.seqs.get(LIVE, 0):
+        return {}  # of the release's life before it was rolled back
+    return body(ledger, release, CONTRACTED, needed=True)
 
 
 def proofs(ledger: Ledger, release: str) -> list[Record]:
@@ -133,4 +157,9 @@ def proofs(ledger: Ledger, release: str) -> list[Record]:
 
 def migrations_of(data: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
     """The migrations that a release's code knows, from its `release.prepared` data."""
-    return frozenset((str(app), str(name)) for app, name in data.get("migrations", []))
+    return frozenset(keys_of(data, "migrations"))
+
+
+def keys_of(data: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
+    """The migrations that a record lists under `kind` ("contract", say), in their order."""
+    return [(str(app), str(name)) for app, name in data.get(kind, [])]

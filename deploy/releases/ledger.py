@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.buckets.base import Bucket, BucketError, ObjectInfo, PreconditionFailed
+from deploy.buckets.base import (
+    Bucket,
+    BucketError,
+    ObjectCorrupt,
+    ObjectInfo,
+    ObjectMissing,
+    PreconditionFailed,
+)
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import redact_tree
@@ -39,6 +46,15 @@ LEDGER_BUSY = FindingType(
     "error",
     "No free record number was found in {tries} tries: others keep writing to the ledger.",
     "Wait for the other deploys to end: python manage.py releases lock",
+)
+
+
+RECORD_NEEDED = FindingType(
+    "deploy.L013",
+    "error",
+    "The ledger record {name} is needed to decide this and cannot be read: {reason}.",
+    "Bring back its bytes (an older generation, a copy of the bucket), then run the same command again.",
+    why="A schema that old code cannot use, or a backup that a release stands on, would go unseen.",
 )
 
 
@@ -84,6 +100,10 @@ class Record:
         )
 
 
+# What reading a record raises when the bucket has answered and the record is not (any more) one.
+_DAMAGE = (ObjectCorrupt, ObjectMissing, KeyError, TypeError, ValueError, AttributeError)
+
+
 def _nothing() -> None:
     """A guard for writes that need no lock."""
 
@@ -96,7 +116,6 @@ class Ledger:
         self.prefix = f"ledger/{project}/{environment}/"
         self.owner = owner
         self.findings: list[Finding] = []
-        self._bodies: dict[tuple[str, int], Record] = {}
 
     def headers(self) -> list[Record]:
         """Every record without its data, in order, from one listing.
@@ -121,13 +140,37 @@ class Ledger:
         return records
 
     def read(self, header: Record) -> Record:
-        """The record with its data; on damage a finding in `self.findings` and the header itself."""
-        name = self._name(header.seq)
+        """The record with its data; on damage a finding in `self.findings` and the header itself.
+
+        Raises:
+            Refusal: deploy.L011 when the bucket does not answer, which tells nothing of the record.
+        """
         try:
-            return Record.from_dict(json.loads(self.bucket.read(name)))
-        except (BucketError, KeyError, TypeError, ValueError, AttributeError) as error:
+            return self._read(header)
+        except _DAMAGE as error:
+            name = self._name(header.seq)
             self.findings.append(RECORD_DAMAGED(name=name, reason=error, place=name))
             return header
+
+    def read_needed(self, header: Record) -> Record:
+        """`read` for what must not be guessed.
+
+        Raises:
+            Refusal: deploy.L011, deploy.L013.
+        """
+        try:
+            return self._read(header)
+        except _DAMAGE as error:
+            name = self._name(header.seq)
+            raise Refusal(RECORD_NEEDED(name=name, reason=error, place=name)) from error
+
+    def _read(self, header: Record) -> Record:
+        try:
+            return Record.from_dict(json.loads(self.bucket.read(self._name(header.seq))))
+        except (ObjectCorrupt, ObjectMissing):
+            raise
+        except BucketError as error:
+            raise Refusal(LEDGER_UNREACHABLE(url=self.bucket.url, action="read", reason=error)) from error
 
     def read_all(self, headers: Iterable[Record]) -> list[Record]:
         """`read` for several headers, in parallel, in their order."""

@@ -224,7 +224,11 @@ class DeployLock:
         self._generation = info.generation
         self._fresh_until = sent + self._ttl
         if state is not None:
-            self._on_takeover(state)
+            try:
+                self._on_takeover(state)
+            except BaseException:
+                self.__exit__(None, None, None)  # what can't be recorded is not held for a whole time to live
+                raise
         return True
 
     def _put(self, generation: int) -> ObjectInfo:

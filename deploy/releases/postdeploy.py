@@ -6,12 +6,26 @@ live → backup and contract migrations (only when there are some) → prune old
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from deploy import backup, gate
+from deploy.gate import MigrationKey
 from deploy.reporting.findings import FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Report
 
-from .history import CONTRACTED, LIVE, PREPARED, History, Release, body, read_history
+from .history import (
+    CONTRACTED,
+    LIVE,
+    PREPARED,
+    STARTED,
+    History,
+    Release,
+    body,
+    contract_body,
+    keys_of,
+    proofs,
+    read_history,
+)
 from .session import Guard, Session
 
 NOT_PREPARED = FindingType(
@@ -19,6 +33,13 @@ NOT_PREPARED = FindingType(
     "error",
     "Release {release} is {status}, not prepared, so it cannot go live.",
     "RELEASE={release} python manage.py predeploy",
+)
+OTHER_LIVE = FindingType(
+    "deploy.L032",
+    "error",
+    "Release {release} was proved while {then} was live, and now {now} is.",
+    "Prove it against what is live: RELEASE={release} python manage.py predeploy",
+    why="Expand and contract were told apart, and the way back was tried, against the code that was live.",
 )
 CONTRACT_CHANGED = FindingType(
     "deploy.L031",
@@ -56,20 +77,24 @@ class Postdeploy:
             if release is None or not release.prepared or release.status not in ("prepared", "live"):
                 status = release.status if release else "unknown to the ledger"
                 raise Refusal(NOT_PREPARED(release=name, status=status), exit_code=EXIT_REFUSED)
+            step.extend(self.session.ledger.findings)
             step.facts["before"] = history.live.name if history.live else None
             if release.status == "live":
                 step.skip(f"live since {release.went_live:%Y-%m-%d %H:%M:%S} UTC")
             else:
+                proved_beside = body(self.session.ledger, release, PREPARED, needed=True).get("live_before")
+                if proved_beside != step.facts["before"]:
+                    then, now = (
+                        f"release {one}" if one else "none" for one in (proved_beside, step.facts["before"])
+                    )
+                    raise Refusal(OTHER_LIVE(release=name, then=then, now=now), exit_code=EXIT_REFUSED)
                 self.session.ledger.append(LIVE, name, {"before": step.facts["before"]}, guard=guard)
         return release
 
     def _contract(self, release: Release, guard: Guard) -> None:
         session, conf = self.session, self.session.conf
         with self.report.step("contract") as step:
-            proved = [
-                (str(app), str(name))
-                for app, name in body(session.ledger, release, PREPARED).get("contract", [])
-            ]
+            proved = keys_of(body(session.ledger, release, PREPARED, needed=True), "contract")
             done = gate.applied(conf.database)
             todo = [key for key in proved if key not in done]
             if unproved := gate.known() - done - set(proved):
@@ -92,7 +117,8 @@ class Postdeploy:
             session.ledger.append(
                 CONTRACTED,
                 release.name,
-                {"backup": manifest.id, "migrations": todo},
+                _way_back_from_contract(session, release, todo, done)
+                or {"backup": manifest.id, "migrations": todo},
                 guard=guard,
             )
             applied = gate.apply(conf, alias=conf.database, migrations=todo, guard=guard, step=step)
@@ -114,8 +140,33 @@ class Postdeploy:
             step.facts.update(backup.apply_prune(conf, session.bucket, plan, guard=guard, step=step))
 
 
+def _way_back_from_contract(
+    session: Session, release: Release, todo: list[MigrationKey], done: frozenset[MigrationKey]
+) -> dict[str, Any]:
+    """What an earlier run that ended half-way recorded, with what is left to do; empty when there was none.
+
+    Its backup is the way back: the one of now lacks what was dropped then, and what ran then must be undone
+    as well.
+    """
+    if release.status != "live":
+        return {}  # it has just gone live
+    earlier = contract_body(session.ledger, release)
+    begun = keys_of(earlier, "migrations")
+    if done.isdisjoint(begun):
+        return {}
+    return {
+        "backup": earlier.get("backup"),
+        "migrations": [*begun, *(key for key in todo if key not in begun)],
+    }
+
+
 def pinned_backups(session: Session) -> set[str]:
-    """Ids of backups that the live release, the one before it, and a prepared one stand on."""
+    """Ids of backups that releases stand on: the live one, the one before it, a prepared one, and those begun
+    since the live one is (a run that ended half-way may have migrated; its backup is from before that).
+
+    Raises:
+        Refusal: deploy.L011, deploy.L013: what can't be read is not unpinned.
+    """
     history = read_history(session.ledger)
     names = {*history.previous[-1:], *([history.live.name] if history.live else [])}
     if candidate := history.candidate():
@@ -124,6 +175,13 @@ def pinned_backups(session: Session) -> set[str]:
     for name in names:
         release = history.releases[name]
         for kind in (PREPARED, CONTRACTED):
-            if backup_id := body(session.ledger, release, kind).get("backup"):
+            if backup_id := body(session.ledger, release, kind, needed=True).get("backup"):
                 pinned.add(str(backup_id))
+    for release in history.releases.values():
+        if release.status in ("started", "failed") and release.seqs.get(STARTED, 0) > history.moved:
+            pinned |= {
+                str(proof.data["facts"]["backup"])
+                for proof in proofs(session.ledger, release.name)
+                if proof.data.get("step") == "backup" and proof.seq > history.moved
+            }
     return pinned

@@ -67,7 +67,7 @@ class Predeploy:
         ) as self._guard:
             name, ledger = self.session.identity.name, self.session.ledger
             self._base = Baseline(ledger, read_history(ledger), name)
-            self._base.refuse_other_content()
+            self._base.refuse_other_content(self.session.identity.commit)
             self._evidence = Evidence.of(ledger, name, self._guard)
             ledger.append(STARTED, name, {"commit": self.session.identity.commit}, guard=self._guard)
             try:
@@ -106,6 +106,7 @@ class Predeploy:
                 contract=[".".join(key) for key in found.contract],
                 compared_with=self._base.compared_with,
             )
+            step.extend(self.session.ledger.findings)
             step.extend(found.findings)
             self.report.require_ok(step)
         return found
@@ -129,7 +130,7 @@ class Predeploy:
             manifest = backup.create_backup(
                 conf, bucket, release=self.session.identity.name, step=step, guard=self._guard
             )
-            step.facts["backup"] = manifest.id
+            step.facts.update(backup=manifest.id, applied=len(applied))
             self.report.require_ok(step)
         self._evidence.add(step, inputs)
         return manifest
@@ -223,7 +224,7 @@ class Predeploy:
             if found.contract:
                 names = " ".join(".".join(key) for key in found.contract)
                 step.add(CONTRACT_LATER(count=len(found.contract), names=names))
-            if recorded := self._base.recorded_as_prepared(found):
+            if recorded := self._base.recorded_as_prepared(found, session.conf.image):
                 step.skip(f"recorded at {recorded}")
                 return
             data = {
@@ -238,7 +239,7 @@ class Predeploy:
                 "backup": first,
                 "verdict": rehearsal["verdict"],
                 "verdict_after_contract": rehearsal["verdict_after_contract"],
-                "live_before": live.name if (live := self._base.history.live) else None,
+                "live_before": self._base.live_name,
                 "steps": [
                     {"name": done.name, "seconds": round(done.seconds, 3), "skipped": done.skipped}
                     for done in self.report.steps

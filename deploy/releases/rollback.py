@@ -1,6 +1,7 @@
 """`rollback`: the way back, chosen by the verdict that predeploy proved, planned before it is done.
 
-- **abandon**: the release never went live; the deployed code survives its expand migrations.
+- **abandon**: the release was never recorded as live; the deployed code survives its expand migrations.
+  Traffic may be on it all the same (between the switch and postdeploy), so it is sent back too.
 - **switch**: traffic goes back to the target; its code was run against this schema.
 - **reverse**: the release's contract migrations are undone first.
 - **restore**: they can't be undone; the backup from before them is brought back.
@@ -16,7 +17,7 @@ from deploy import backup, gate
 from deploy.reporting.findings import FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, EXIT_USAGE, Report, Step
 
-from .history import CONTRACTED, PREPARED, ROLLED_BACK, History, Release, body, read_history
+from .history import PREPARED, ROLLED_BACK, History, Release, body, contract_body, keys_of, read_history
 from .session import Guard, Session
 
 NOTHING_TO_ROLL_BACK = FindingType(
@@ -55,6 +56,13 @@ TOO_FAR_BACK = FindingType(
     "error",
     "Release {target} is not the one before {release}: between them {between} changed the schema for good.",
     "Roll back one release at a time: python manage.py rollback",
+)
+
+OTHER_RELEASE = FindingType(
+    "deploy.L046",
+    "error",
+    "Release {release} is {status}; a rollback now would take {current} away, so nothing was done.",
+    "See what is live: python manage.py releases list; then name what is to go: rollback --release NAME",
 )
 
 Way = Literal["abandon", "switch", "reverse", "restore"]
@@ -99,28 +107,35 @@ def plan_rollback(session: Session, history: History, *, to: str = "") -> Rollba
     if target not in history.previous:
         raise Refusal(NOTHING_TO_ROLL_BACK(reason=f"release {target} was never live"))
     passed = history.previous[history.previous.index(target) + 1 :]
-    if contracted := [name for name in passed if history.releases[name].contracted]:
+    if contracted := [
+        name
+        for name in passed
+        if history.releases[name].contracted or _contract_applied(session, history.releases[name])
+    ]:
         raise Refusal(TOO_FAR_BACK(target=target, release=live.name, between=", ".join(contracted)))
     return _plan_from_live(session, live, target)
 
 
 def _plan_from_live(session: Session, live: Release, target: str) -> RollbackPlan:
-    way: Way = "switch"
-    contract: tuple[tuple[str, str], ...] = ()
-    backup_id = ""
-    if live.contracted:
-        record = body(session.ledger, live, CONTRACTED)
-        verdict = str(body(session.ledger, live, PREPARED).get("verdict_after_contract", "restore"))
-        keys = [(str(app), str(name)) for app, name in record.get("migrations", [])]
-        applied = gate.applied(session.conf.database)
-        contract = tuple(key for key in reversed(keys) if key in applied)
-        backup_id = str(record.get("backup", ""))
-        if contract:
-            way = "reverse" if verdict == "reverse" else "restore"
-    if way != "reverse":
-        contract = ()
     switch = _switch_to(session, target)
-    return RollbackPlan(live.name, target, way, contract, backup_id if way == "restore" else "", switch)
+    contract = _contract_applied(session, live)
+    if not contract:
+        return RollbackPlan(live.name, target, "switch", switch=switch)
+    prepared = body(session.ledger, live, PREPARED, needed=True)
+    rehearsed = set(contract) <= set(keys_of(prepared, "contract"))
+    if rehearsed and prepared.get("verdict_after_contract") == "reverse":
+        return RollbackPlan(live.name, target, "reverse", contract, switch=switch)
+    record = contract_body(session.ledger, live) or prepared
+    return RollbackPlan(live.name, target, "restore", (), str(record.get("backup", "")), switch)
+
+
+def _contract_applied(session: Session, release: Release) -> tuple[tuple[str, str], ...]:
+    """The release's contract migrations that are in the database, whoever applied them, last one first."""
+    keys = keys_of(contract_body(session.ledger, release), "migrations")
+    waiting = keys_of(body(session.ledger, release, PREPARED, needed=True), "contract")
+    keys += [key for key in waiting if key not in keys]
+    applied = gate.applied(session.conf.database) if keys else frozenset()
+    return tuple(key for key in reversed(keys) if key in applied)
 
 
 def _switch_to(session: Session, target: str) -> tuple[str, ...]:
@@ -142,6 +157,7 @@ class Rollback:
     session: Session
     report: Report
     to: str = ""
+    release: str = ""
     reason: str = ""
     yes_replace: str = ""
     dry_run: bool = False
@@ -150,15 +166,24 @@ class Rollback:
     def run(self) -> None:
         """Plan, and unless `dry_run`, do it: database first, then traffic, then the record.
 
+        What goes is `release`, or what is prepared or live when this is called, not what is by the time the
+        lock is ours: of two rollbacks at once the second must not take the release before as well. With
+        `release` a rollback that is done is not done again.
+
         Raises:
-            Refusal: what `plan_rollback` raises, deploy.L042, deploy.L044, deploy.L001 (75).
+            Refusal: what `plan_rollback` raises, deploy.L042, deploy.L044, deploy.L046, deploy.L001 (75).
         """
         session, report = self.session, self.report
         if self.dry_run:
             self._plan()
             return
+        history = read_history(session.ledger)
+        newest = history.candidate() or history.live
+        self.release = self.release or (newest.name if newest else "")
         with session.locked(report, "rollback", wait_seconds=self.wait_for_lock_seconds) as guard:
             plan = self._plan()
+            if plan is None:
+                return
             report.release = plan.release
             self._database(plan, guard)
             self._switch(plan, guard)
@@ -167,10 +192,24 @@ class Rollback:
                 session.ledger.append(ROLLED_BACK, plan.release, data, guard=guard)
                 step.facts["live"] = plan.target or None
 
-    def _plan(self) -> RollbackPlan:
+    def _plan(self) -> RollbackPlan | None:
+        """None when the release that should go is rolled back already."""
         with self.report.step("plan") as step:
             history = read_history(self.session.ledger)
+            step.extend(self.session.ledger.findings)
+            known = history.releases.get(self.release)
+            if self.release and known is None:
+                raise Refusal(UNKNOWN_RELEASE(release=self.release, nearest=nearest(self.release, history)))
+            if known and known.status == "rolled-back":
+                self.report.release = known.name
+                step.facts["live"] = history.live.name if history.live else None
+                step.skip(f"release {known.name} is rolled back already")
+                return None
             plan = plan_rollback(self.session, history, to=self.to)
+            if known and plan.release != known.name:
+                raise Refusal(
+                    OTHER_RELEASE(release=known.name, status=known.status, current=f"release {plan.release}")
+                )
             step.facts.update(plan.as_dict())
             if plan.way == "restore" and not self.dry_run:
                 self._confirm(plan)

@@ -173,3 +173,21 @@ def test_an_unreadable_lock_expires_like_any_other(
         pass
     assert "unknown" in refused.value.findings[0].message
     assert lock_module._parse({}, bucket.stat(lock_name(conf))).ttl_seconds == 60.0  # type: ignore[arg-type]
+
+
+def test_a_takeover_that_cannot_be_recorded_gives_the_lock_back(
+    conf: DeployConf, bucket: LocalBucket
+) -> None:
+    short = replace(conf, lock_ttl_seconds=1.0)
+    DeployLock(short, bucket, command="predeploy", release="a")._acquire()
+    time.sleep(1.1)
+
+    def fail(_state: LockState) -> None:
+        raise OSError("the ledger is down")
+
+    with (
+        pytest.raises(OSError, match="the ledger"),
+        DeployLock(conf, bucket, command="predeploy", release="b", on_takeover=fail),
+    ):
+        pass
+    assert read_lock(conf, bucket) is None

@@ -1,17 +1,30 @@
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from django.core.management import ManagementUtility
 
+from deploy.buckets.base import BucketError
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
-from deploy.releases.history import CONTRACTED, LIVE, PREPARED, ROLLED_BACK, STARTED, read_history
+from deploy.releases.history import (
+    CONTRACTED,
+    FAILED,
+    LIVE,
+    PREPARED,
+    PROVED,
+    ROLLED_BACK,
+    STARTED,
+    read_history,
+)
 from deploy.releases.identity import Identity
 from deploy.releases.ledger import Ledger
-from deploy.releases.postdeploy import pinned_backups
+from deploy.releases.postdeploy import Postdeploy, pinned_backups
 from deploy.releases.rollback import Rollback, plan_rollback, run_switch
 from deploy.releases.session import Session
 from deploy.reporting.findings import Refusal
@@ -158,3 +171,122 @@ def test_backups_of_the_live_the_previous_and_the_prepared_release_are_pinned(se
     session.ledger.append(CONTRACTED, "c", {"backup": "before-contract-of-c", "migrations": []})
     session.ledger.append(PREPARED, "d", {"backup": "backup-of-d"})
     assert pinned_backups(session) == {"backup-of-b", "backup-of-c", "before-contract-of-c", "backup-of-d"}
+
+
+def test_a_prepared_release_that_has_the_traffic_already_gives_it_back(
+    session: Session, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    code = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+    session = replace(
+        session, conf=replace(session.conf, switch=(sys.executable, "-c", code, str(told), "{release}"))
+    )
+    _went_live(session.ledger, "a")
+    session.ledger.append(PREPARED, "b", {})
+    Rollback(session, Report("rollback")).run()
+    assert told.read_text() == "a"
+
+
+def test_a_named_release_goes_back_once_however_often_it_is_asked(session: Session) -> None:
+    _went_live(session.ledger, "a", "b", "c")
+    Rollback(session, Report("rollback"), release="c").run()
+    report = Report("rollback")
+    Rollback(session, report, release="c").run()
+    assert report.steps[-1].skipped
+    live = read_history(session.ledger).live
+    assert live is not None
+    assert live.name == "b"
+
+
+def test_a_failed_release_that_is_named_never_takes_the_live_one_away(session: Session) -> None:
+    _went_live(session.ledger, "a", "b")
+    session.ledger.append(FAILED, "c", {})
+    assert _refusal(lambda: Rollback(session, Report("rollback"), release="c").run()) == ["deploy.L046"]
+    assert ROLLED_BACK not in {header.kind for header in session.ledger.headers()}
+
+
+def test_of_two_rollbacks_at_once_the_second_does_not_go_one_further(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _went_live(session.ledger, "a", "b", "c")
+    locked = Session.locked
+
+    def after_another(self: Session, *args: object, **kwargs: object) -> object:
+        monkeypatch.setattr(Session, "locked", locked)
+        Rollback(self, Report("rollback")).run()
+        return locked(self, *args, **kwargs)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(Session, "locked", after_another)
+    Rollback(session, Report("rollback"), wait_for_lock_seconds=5).run()
+    live = read_history(session.ledger).live
+    assert live is not None
+    assert live.name == "b"
+
+
+@pytest.mark.parametrize("damage", [b"{", b'{"schema": 2}'])
+def test_what_was_contracted_is_not_guessed_from_a_damaged_record(session: Session, damage: bytes) -> None:
+    _went_live(session.ledger, "a", "b")
+    record = session.ledger.append(
+        CONTRACTED, "b", {"backup": "x", "migrations": [["optifit", "0001_initial"]]}
+    )
+    name = f"{session.ledger.prefix}{record.seq:08d}.json"
+    info = session.bucket.stat(name)
+    assert info is not None
+    session.bucket.put(name, damage, metadata=info.metadata)
+    assert _refusal(lambda: _plan(session)) == ["deploy.L013"]
+    assert _refusal(lambda: pinned_backups(session)) == ["deploy.L013"]
+
+
+def test_a_bucket_that_fails_half_way_unpins_no_backup(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _went_live(session.ledger, "a", "b")
+
+    def down(_name: str) -> bytes:
+        raise BucketError("503 from the store")
+
+    monkeypatch.setattr(session.bucket, "read", down)
+    assert _refusal(lambda: pinned_backups(session)) == ["deploy.L011"]
+
+
+def test_what_was_prepared_before_a_rollback_is_no_candidate_after_it(session: Session) -> None:
+    _went_live(session.ledger, "a")
+    session.ledger.append(PREPARED, "stale", {})
+    _went_live(session.ledger, "b")
+    session.ledger.append(ROLLED_BACK, "b", {"to": "a"})
+    history = read_history(session.ledger)
+    assert history.live is not None
+    assert history.live.name == "a"
+    assert history.candidate() is None
+
+
+def test_a_release_that_was_proved_beside_another_live_one_is_proved_again(session: Session) -> None:
+    session = replace(session, identity=Identity("stale", ""))
+    _went_live(session.ledger, "a")
+    session.ledger.append(PREPARED, "stale", {"live_before": "a"})
+    _went_live(session.ledger, "b")
+    assert _refusal(Postdeploy(session, Report("postdeploy")).run) == ["deploy.L032"]
+
+
+@pytest.mark.parametrize("command", ["predeploy", "postdeploy", "rollback"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_wait_that_is_no_time_is_a_usage_mistake(
+    command: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["manage.py", command, f"--wait-for-lock={value}", "--format=json"]
+    with pytest.raises(SystemExit) as ended:
+        ManagementUtility(argv).execute()
+    assert ended.value.code == 2
+    assert json.loads(capsys.readouterr().out)["steps"][0]["findings"][0]["id"] == "deploy.R002"
+
+
+def test_the_backups_of_a_release_that_was_begun_and_not_ended_are_pinned(session: Session) -> None:
+    proof = {"step": "backup", "facts": {"backup": "of-an-old-failure"}}
+    session.ledger.append(STARTED, "x", {})
+    session.ledger.append(PROVED, "x", proof)
+    session.ledger.append(FAILED, "x", {})
+    _went_live(session.ledger, "a")
+    session.ledger.append(STARTED, "b", {})
+    session.ledger.append(PROVED, "b", {**proof, "facts": {"backup": "before-b"}})
+    session.ledger.append(FAILED, "b", {})
+    assert pinned_backups(session) == {"backup-of-a", "before-b"}

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.command import DeployCommand
+from deploy.management.command import DeployCommand, seconds
 
 
 class Command(DeployCommand):
@@ -20,7 +20,7 @@ class Command(DeployCommand):
         parser.add_argument(
             "--release", default="", help="Name of the release (default: RELEASE, or the commit)."
         )
-        parser.add_argument("--wait-for-lock", type=float, default=0, metavar="SECONDS")
+        parser.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy.releases.postdeploy import Postdeploy

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.command import DeployCommand
+from deploy.management.command import DeployCommand, seconds
 
 
 class Command(DeployCommand):
@@ -28,7 +28,7 @@ class Command(DeployCommand):
         )
         parser.add_argument(
             "--wait-for-lock",
-            type=float,
+            type=seconds,
             default=0,
             metavar="SECONDS",
             help="Wait this long for another deploy to end (default: 0, exit 75 at once).",

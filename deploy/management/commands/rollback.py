@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.command import DeployCommand
+from deploy.management.command import DeployCommand, seconds
 
 
 class Command(DeployCommand):
@@ -26,6 +26,12 @@ class Command(DeployCommand):
         parser.add_argument(
             "--to", default="", metavar="RELEASE", help="Default: the one that was live before."
         )
+        parser.add_argument(
+            "--release",
+            default="",
+            help="Name of the release that is to go (default: the one that is prepared or live). With it, "
+            "running the command twice goes back once.",
+        )
         parser.add_argument("--reason", default="", help="Why; recorded in the ledger.")
         parser.add_argument("--dry-run", action="store_true", help="Print the plan and change nothing.")
         parser.add_argument(
@@ -34,7 +40,7 @@ class Command(DeployCommand):
             metavar="DATABASE",
             help="Confirm that a backup may replace this database.",
         )
-        parser.add_argument("--wait-for-lock", type=float, default=0, metavar="SECONDS")
+        parser.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy.releases.rollback import Rollback
@@ -46,6 +52,7 @@ class Command(DeployCommand):
             session,
             self.report,
             to=options["to"],
+            release=options["release"],
             reason=options["reason"],
             yes_replace=options["yes_replace"],
             dry_run=options["dry_run"],
