@@ -74,18 +74,20 @@ def perform(*, keep: bool) -> int:
     except KeyboardInterrupt:
         failed = "interrupted"
     finally:
-        if story is not None:
-            story.visitors.__exit__()
-            summary(story, failed=failed, seconds=time.monotonic() - began)
-        elif failed:
-            console.print(f"The demo could not start: {failed}", style="bold red", markup=False)
-        if keep and not failed and story is not None:
-            console.print(
-                f"\nOptiFit is at [bold]http://127.0.0.1:{story.port}/[/]; end it with: bin/demo --stop"
-            )
-        else:
-            servers.stop_all()
-            embedded.stop(DEMO / "postgres")
+        try:
+            if story is not None:
+                story.visitors.__exit__()
+                summary(story, failed=failed, seconds=time.monotonic() - began)
+            elif failed:
+                console.print(f"The demo could not start: {failed}", style="bold red", markup=False)
+        finally:
+            if keep and not failed and story is not None:
+                console.print(
+                    f"\nOptiFit is at [bold]http://127.0.0.1:{story.port}/[/]; end it with: bin/demo --stop"
+                )
+            else:
+                servers.stop_all()
+                embedded.stop(DEMO / "postgres")
     return 1 if failed else 0
 
 
@@ -103,7 +105,15 @@ def summary(story: Story, *, failed: str, seconds: float) -> None:
     steps.add_column("release")
     for name in _STEPS_SHOWN:
         steps.add_column(name, justify="right")
-    for release, timings in story.timings().items():
+    try:
+        timings_by_release = story.timings()
+    except (
+        StoryError,
+        OSError,
+        KeyboardInterrupt,
+    ):  # what failed the story may fail the ledger too
+        timings_by_release = {}
+    for release, timings in timings_by_release.items():
         steps.add_row(release, *(f"{timings[name]:.2f}" if name in timings else "–" for name in _STEPS_SHOWN))
     console.print(steps)
     asked, lost = sum(story.visitors.answered.values()), len(story.visitors.failures)

@@ -31,7 +31,8 @@ class Visitors:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # the first act may have ended before they came
+                thread.join()
 
     def _visit(self) -> None:
         while not self._stop.is_set():

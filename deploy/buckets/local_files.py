@@ -86,6 +86,9 @@ def open_folder(root: Path, parts: Sequence[str], *, create: bool = False) -> It
     if create and not root.is_dir():
         new = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if root.parent.name == ".deploy":
+            # The default place, inside somebody's repository: backups must not get into its history.
+            (root.parent / ".gitignore").write_text("*\n")
         for folder in new:
             _sync_folder(folder.parent)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)

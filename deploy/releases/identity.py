@@ -14,6 +14,13 @@ from deploy.conf import DeployConf
 _NOT_SOURCE = {"__pycache__", "node_modules", "venv", "staticfiles", "media", "dist", "build"}
 _SOURCE_SUFFIXES = {".py", ".html", ".txt", ".toml", ".sql", ".css", ".js", ".json", ".svg"}
 
+# What predeploy, migrations and Python itself leave in a project whose .gitignore doesn't name them: being
+# prepared must not change a release's name.
+_BY_PRODUCTS = tuple(
+    f":(top,exclude,glob)**/{pattern}"
+    for pattern in (".deploy/**", "__pycache__/**", "*.sqlite3", "*.sqlite3-*", "*.sqlite3.*")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -34,7 +41,7 @@ def identify(conf: DeployConf) -> Identity:
         return Identity(conf.release, commit)
     if not commit:
         return Identity(f"src-{source_fingerprint(conf.base_dir)[:16]}", "")
-    if _git(conf.base_dir, "status", "--porcelain", "--untracked-files=normal"):
+    if _git(conf.base_dir, "status", "--porcelain", "--untracked-files=normal", "--", ":/", *_BY_PRODUCTS):
         return Identity(f"{commit[:12]}-src-{source_fingerprint(conf.base_dir)[:12]}", commit)
     return Identity(commit, commit)
 

@@ -143,3 +143,28 @@ def test_bad_input_gets_one_finding(
     code, report = command(*arguments)
 
     assert (code, ids(report)) == (2, [found])
+
+
+def test_the_question_is_asked_when_no_live_view_can_paint_over_it(
+    command: Callable[..., tuple[int, dict[str, Any]]], awkward: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("backupdb")
+    running: list[str] = []
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self, *_: Any) -> str:
+            running.extend(started.difference(finished))
+            return "no\n"
+
+    started: set[str] = set()
+    finished: set[str] = set()
+    listener = "deploy.reporting.render_json.JSONRenderer"
+    monkeypatch.setattr(f"{listener}.step_started", lambda _, step: started.add(step.name), raising=False)
+    monkeypatch.setattr(f"{listener}.step_finished", lambda _, step: finished.add(step.name), raising=False)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert command("restoredb", "latest")[0] == 2
+    assert "plan" in started
+    assert running == []

@@ -219,3 +219,11 @@ def test_another_engine_is_refused(conf: DeployConf, monkeypatch: pytest.MonkeyP
         backup.database_name(conf)
 
     assert refused.value.findings[0].id == "deploy.D002"
+
+
+def test_a_file_that_is_not_there_is_a_finding_and_is_not_made(conf: DeployConf, live: Path) -> None:
+    live.unlink()
+    with pytest.raises(Refusal) as refused, engine_of(conf).source():
+        pass
+    assert [finding.id for finding in refused.value.findings] == ["deploy.D004"]
+    assert not live.exists()

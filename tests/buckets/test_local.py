@@ -287,3 +287,11 @@ def test_losing_a_precondition_writes_nothing(local):
     with pytest.raises(PreconditionFailed, match=r"is at generation \d+, not 0"):
         local.put("name", b"new", if_generation=0)
     assert before == {path: path.stat().st_mtime_ns for path in Path(local.url[7:]).rglob("*%")}
+
+
+def test_the_default_folder_keeps_itself_out_of_git(tmp_path):
+    bucket = LocalBucket(tmp_path / "project" / ".deploy" / "bucket")
+    bucket.put("ledger/1.json", b"{}")
+    assert (tmp_path / "project" / ".deploy" / ".gitignore").read_text() == "*\n"
+    LocalBucket(tmp_path / "bucket").put("x", b"")
+    assert not (tmp_path / ".gitignore").exists()

@@ -88,13 +88,13 @@ def conf(**changes: object) -> configuration.DeployConf:
 
 
 @contextlib.contextmanager
-def postgres(alias: str = "gate_test") -> Iterator[str]:
-    """A new database on the suite's server, as alias `alias`."""
+def postgres(alias: str = "gate_test", *, named: str = "gate") -> Iterator[str]:
+    """A new database on the suite's server, as alias `alias`, with a name that begins with `named`."""
     import psycopg
     from psycopg import sql
 
     server = connections.settings["default"]
-    name = f"gate_{uuid.uuid4().hex[:12]}"
+    name = f"{named}_{uuid.uuid4().hex[:12]}"
     address = {"host": server["HOST"], "user": server["USER"], "dbname": "postgres", "autocommit": True}
     if server.get("PORT"):
         address["port"] = server["PORT"]

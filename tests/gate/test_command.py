@@ -111,7 +111,7 @@ def test_check_all_needs_no_database(tmp_path: Path) -> None:
 
 
 def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path: Path) -> None:
-    with postgres("gate_live_site") as live, postgres("gate_copy_site") as copy:
+    with postgres("gate_live_site") as live, postgres("gate_copy_site", named="deploy_scratch") as copy:
         entry = {
             k: v
             for k, v in connections.settings[live].items()
@@ -126,7 +126,37 @@ def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path
         assert query(live, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
         code, report = site.run("rehearse", "--scratch", str(entry["NAME"]))
         assert (code, ids(report)) == (2, ["deploy.R002"])
+        # Another project's database on the same server is no copy either.
+        code, report = site.run("rehearse", "--scratch", "postgres")
+        assert (code, ids(report)) == (2, ["deploy.R002"])
         assert site.run("rehearse")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["db.sqlite3", "./db.sqlite3", "deploy_scratch_link", "deploy_scratch_none", "x"]
+)
+def test_a_rehearsal_never_touches_the_live_file_by_whatever_name(site: Site, name: str) -> None:
+    site.run("apply", "--phase", "all")
+    live = site.root / "db.sqlite3"
+    (site.root / "deploy_scratch_link").symlink_to(live)
+    site.rename()
+    before = live.read_bytes()
+    code, report = site.run("rehearse", "--scratch", name, "--deployed-from-database")
+    assert (code, ids(report)) == (2, ["deploy.R002"])
+    assert live.read_bytes() == before
+    assert not (site.root / "x").exists()
+    assert not (site.root / "deploy_scratch_none").exists()
+
+
+def test_rehearses_on_a_copy_of_the_sqlite_file(site: Site) -> None:
+    site.run("apply", "--phase", "all")
+    live = site.root / "db.sqlite3"
+    (site.root / "deploy_scratch_look").write_bytes(live.read_bytes())
+    site.rename()
+    before = live.read_bytes()
+    _, report = site.run("rehearse", "--scratch", "deploy_scratch_look")
+    assert report["steps"][-1]["name"] == "rehearse", report
+    assert live.read_bytes() == before
 
 
 def test_models_without_a_migration_are_found(site: Site) -> None:

@@ -52,3 +52,19 @@ def test_a_clean_work_tree_is_its_commit_and_a_changed_one_is_not(conf: DeployCo
     changed = identify(conf)
     assert changed.name.startswith(f"{clean.commit[:12]}-src-")
     assert changed.commit == clean.commit
+
+
+def test_preparing_a_release_does_not_rename_it(conf: DeployConf, tree: Path) -> None:
+    _git(tree, "init", "-q")
+    _git(tree, "add", ".")
+    _git(tree, "commit", "-qm", "x")
+    conf = replace(conf, release=None, base_dir=tree)
+    clean = identify(conf)
+    for name in (".deploy/bucket/x", "app/__pycache__/x.pyc", "__pycache__/x.pyc"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    for name in ("db.sqlite3", "db.sqlite3-wal", "db.sqlite3.migrate-lock"):
+        (tree / name).touch()
+    assert identify(conf) == clean
+    (tree / "app" / "new.py").touch()
+    assert identify(conf).name.startswith(f"{clean.commit[:12]}-src-")

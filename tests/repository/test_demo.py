@@ -46,7 +46,7 @@ def test_every_act_ends_as_told_and_nothing_is_left_running(copy: Path) -> None:
         timeout=280,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert done.returncode == 0, done.stdout[-9000:] + done.stderr[-4000:]
     assert "Every act ended as told" in done.stdout
     assert "deploy.M001" in done.stdout
     assert "db_default='en'" in done.stdout

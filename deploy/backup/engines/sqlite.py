@@ -27,7 +27,7 @@ from deploy.backup.findings import IN_MEMORY, INTEGRITY, NAME_INVALID, SQLITE_BU
 from deploy.backup.manifest import Manifest
 from deploy.backup.naming import Identity
 from deploy.conf import DeployConf
-from deploy.databases.postgresql import BUSY
+from deploy.databases.postgresql import BUSY, UNREACHABLE
 from deploy.reporting.findings import Refusal
 
 from . import SourceFacts
@@ -65,12 +65,18 @@ class SQLite:
         with self.locked(str(copy), "copying"):
             try:
                 # The API waits while a writer has the file, and reads from one snapshot.
-                with closing(_open(self.live)) as live, closing(sqlite3.connect(copy)) as target:
+                with closing(self._open_live()) as live, closing(sqlite3.connect(copy)) as target:
                     live.backup(target)
                 with copy.open("rb") as stream:
                     yield _Copy(copy, stream)
             finally:
                 self.drop(str(copy))
+
+    def _open_live(self) -> sqlite3.Connection:
+        try:
+            return _open(self.live)
+        except sqlite3.OperationalError as error:  # it is not there, or not ours to read
+            raise Refusal(UNREACHABLE(name=str(self.live), alias=self.alias, reason=str(error))) from error
 
     def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:  # noqa: ARG002 – the protocol's
         target = Path(name)

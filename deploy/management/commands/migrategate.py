@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -20,7 +21,8 @@ class Command(DeployCommand):
     examples = (
         "python manage.py migrategate check",
         "python manage.py migrategate check --all   # no database: each migration as a release of its own",
-        "python manage.py migrategate rehearse --scratch NAME",
+        "python manage.py restoredb latest --into deploy_scratch_look",
+        "python manage.py migrategate rehearse --scratch deploy_scratch_look",
         "python manage.py migrategate apply --phase expand",
         "python manage.py migrategate wait --timeout 120",
     )
@@ -37,7 +39,10 @@ class Command(DeployCommand):
             "--all", action="store_true", help="check: judge every migration, without a database."
         )
         parser.add_argument(
-            "--scratch", default="", metavar="NAME", help="rehearse: existing scratch database."
+            "--scratch",
+            default="",
+            metavar="NAME",
+            help="rehearse: a restored copy, named DEPLOY['SCRATCH_PREFIX']…; it is changed.",
         )
         parser.add_argument(
             "--phase",
@@ -77,7 +82,7 @@ class Command(DeployCommand):
         from deploy.gate import check, rehearse
         from deploy.gate.standin import standing_in
 
-        name = _scratch(options["scratch"])
+        name = _scratch(conf, alias, options["scratch"])
         # The scratch database goes by the live one's alias, so that the project's routers know it.
         with (
             self.report.step("check") as step,
@@ -117,20 +122,44 @@ class Command(DeployCommand):
             wait(conf, alias=alias, timeout_seconds=timeout, step=step)
 
 
-def _scratch(name: str) -> str:
-    """The name of the scratch database, which a rehearsal changes: never the configured one.
+def _scratch(conf: DeployConf, alias: str, given: str) -> str:
+    """The name of the scratch database, which a rehearsal changes beyond repair: never one that is in use.
+
+    Its name has to say that it is a copy, because on a server full of databases nothing else does. A SQLite
+    file is looked for beside the live one, where `restoredb --into` puts it.
 
     Raises:
         Refusal: deploy.R002, exit code 2.
     """
     from django.conf import settings
+    from django.db import connections
 
     from deploy.management.command import USAGE
 
-    live = {str(entry.get("NAME")) for entry in settings.DATABASES.values()}
-    if not name or name in live:
-        problem = f"{name} is a configured database" if name else "rehearse needs --scratch NAME"
-        raise Refusal(USAGE(message=f"{problem}: restore a copy first.", command="migrategate"))
+    prefix = conf.scratch_prefix
+    name, problem = given, ""
+    if not given:
+        problem = "rehearse needs --scratch NAME"
+    elif connections[alias].vendor == "sqlite":
+        live = Path(str(settings.DATABASES[alias]["NAME"])).resolve()
+        path = (live.parent / given).resolve()  # a link is judged by what it leads to
+        name = str(path)
+        if not path.name.startswith(prefix):
+            problem = f"the file {path} is not named like a copy ({prefix}…)"
+        elif not path.is_file():
+            problem = f"there is no file {path}"
+        elif live.exists() and path.samefile(live):
+            problem = f"{path} is the configured database"
+    elif not given.startswith(prefix) or given in {str(db.get("NAME")) for db in settings.DATABASES.values()}:
+        problem = f"{given} is not named like a copy ({prefix}…), or it is a configured database"
+    if problem:
+        raise Refusal(
+            USAGE(
+                message=f"{problem[:1].upper()}{problem[1:]}: make a copy first, with "
+                f"python manage.py restoredb latest --into {prefix}_look.",
+                command="migrategate",
+            )
+        )
     return name
 
 

@@ -76,9 +76,10 @@ class Command(DeployCommand):
             )
             plan = backup.plan_replace(conf, manifest)
             step.facts.update(plan.as_dict())
-            if options["dry_run"]:
-                return
-            self._confirm(plan.live, manifest.id, options["yes_replace"])
+        if options["dry_run"]:
+            return
+        # Outside a step: in a terminal the live view of a running one would paint over the question.
+        self._confirm(plan.live, manifest.id, options["yes_replace"])
         with session.locked(self.report, "restoredb") as guard, self.report.step("restore") as step:
             backup.drop_stale_scratch(conf)
             step.facts.update(
@@ -93,8 +94,9 @@ class Command(DeployCommand):
         if given is None and not sys.stdin.isatty():
             said = "there is no terminal to ask at"
         elif given is None:
-            self.stderr.write(f"Backup {backup_id} will replace the database {live!r}.")
-            self.stderr.write("Type the database's name to go on: ", ending="")
+            # Plain: Django's own style for errors is red, whatever NO_COLOR says.
+            self.stderr.write(f"Backup {backup_id} will replace the database {live!r}.", str)
+            self.stderr.write("Type the database's name to go on: ", str, ending="")
             self.stderr.flush()
             given = sys.stdin.readline().strip()
             said = f"{given!r} was typed"
