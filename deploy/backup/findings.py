@@ -120,11 +120,12 @@ INTEGRITY = FindingType(
     "SQLite's integrity check of {name} says: {reason}.",
     "Do not use this file; restore a backup: python manage.py backups list",
 )
-GRANTS_NOT_SAVED = FindingType(
+GRANTS_NEED_ROLES = FindingType(
     "deploy.B020",
-    "warning",
-    "{count} objects of {database!r} carry grants to other roles, which a backup does not hold.",
-    "Keep the GRANT statements with your infrastructure code, and run them after a restore.",
+    "info",
+    "{count} objects of {database!r} carry grants to other roles: restoredb in its place brings them back, "
+    "and needs those roles; --into leaves them out.",
+    "Keep CREATE ROLE with your infrastructure code: a backup holds one database, not the server's roles.",
 )
 ARCHIVE_NOT_STORED = FindingType(
     "deploy.B021",

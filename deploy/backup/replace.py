@@ -92,7 +92,7 @@ def replace_database(
     plan = plan or plan_replace(conf, manifest)
     with engine.locked(plan.live, "replacing"), engine.locked(plan.new, "restoring into"):
         guard()
-        facts = fill(engine, bucket, manifest, name=plan.new, step=step)
+        facts = fill(engine, bucket, manifest, name=plan.new, step=step, grants=True)
         try:
             _require_equal(step)
             guard()

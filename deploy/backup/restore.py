@@ -57,13 +57,19 @@ def restore_beside(
         return fill(engine, bucket, manifest, name=name, step=step)
 
 
-def fill(engine: Engine, bucket: Bucket, manifest: Manifest, *, name: str, step: Step) -> dict[str, Any]:
-    """Make the database `name` of the backup and compare; the caller holds the lock on the name."""
+def fill(
+    engine: Engine, bucket: Bucket, manifest: Manifest, *, name: str, step: Step, grants: bool = False
+) -> dict[str, Any]:
+    """Make the database `name` of the backup and compare; the caller holds the lock on the name.
+
+    `grants` is for the live database: other roles than its owner must be able to use it, and a scratch
+    database needs none of them.
+    """
     if manifest.engine != engine.kind:
         raise Refusal(WRONG_ENGINE(id=manifest.id, theirs=manifest.engine, ours=engine.kind))
     began = time.monotonic()
     with open_archive(bucket, manifest, step) as raw:
-        engine.restore(manifest, raw, name)
+        engine.restore(manifest, raw, name, grants=grants)
     restored = time.monotonic()
     try:
         contents = engine.contents(name, manifest)

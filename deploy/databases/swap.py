@@ -98,6 +98,36 @@ def _terminate(connection: Connection[Any], names: Sequence[str]) -> None:
             connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
+def _take_over_access(connection: Connection[Any], *, source: str, target: str) -> None:
+    """Who may connect, and how many: a dump of one database holds neither."""
+    from psycopg import sql
+
+    row = connection.execute(
+        "SELECT datconnlimit, datacl IS NOT NULL FROM pg_database WHERE datname = %s", [source]
+    ).fetchone()
+    assert row is not None  # noqa: S101 – it was renamed in this transaction
+    database = sql.Identifier(target)
+    connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(database, sql.Literal(row[0])))
+    if not row[1]:
+        return
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    granted = connection.execute(
+        "SELECT a.grantee = 0, coalesce(r.rolname, ''), a.privilege_type, a.is_grantable"
+        " FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee"
+        " WHERE d.datname = %s",
+        [source],
+    ).fetchall()
+    for public, role, privilege, grantable in granted:
+        connection.execute(
+            sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+                sql.SQL(privilege),
+                database,
+                sql.SQL("PUBLIC") if public else sql.Identifier(role),
+                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+            )
+        )
+
+
 def _take_over(connection: Connection[Any], *, source: str, target: str) -> None:
     from psycopg import sql
 
@@ -111,6 +141,7 @@ def _take_over(connection: Connection[Any], *, source: str, target: str) -> None
         connection.execute(
             sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(target), sql.Identifier(owner[0]))
         )
+    _take_over_access(connection, source=source, target=target)
     settings = connection.execute(
         "SELECT unnest(setconfig) FROM pg_db_role_setting r JOIN pg_database d ON d.oid = r.setdatabase"
         " WHERE d.datname = %s AND r.setrole = 0",

@@ -30,7 +30,10 @@ def read_alter(reader: _Reader) -> list[Effect]:
     if reader.accept("domain"):
         name = reader.identifier()
         return [Effect("lock", f"every table that uses domain {name}", new="SHARE", verb="ALTER DOMAIN")]
-    return [Effect("other", verb=f"ALTER {reader.peek().text.upper()}")]
+    kind = reader.peek().text.upper()
+    words = {token.text for token in reader.rest() if token.kind == "word"}
+    named = words & {"rename", "schema"} and kind not in {"INDEX", "SEQUENCE", "EXTENSION"}
+    return [Effect("opaque" if named else "other", verb=f"ALTER {kind}")]
 
 
 def _alter_table(table: str, tokens: list[Token]) -> list[Effect]:
@@ -76,6 +79,9 @@ def _action(table: str, reader: _Reader) -> list[Effect]:
     if reader.accept("set") and reader.peek().is_word("logged", "unlogged", "tablespace", "access"):
         verb = f"SET {reader.peek().text.upper()}"
         return [Effect("cluster", table, verb=f"ALTER TABLE … {verb}")]
+    words = [token.text.upper() for token in reader.tokens if token.kind == "word"]
+    if {"ROW", "SECURITY"} <= set(words) or words[:1] in (["ENABLE"], ["DISABLE"], ["ATTACH"], ["INHERIT"]):
+        return [Effect("opaque", table, verb=f"ALTER TABLE {table} {' '.join(words[:4])}")]
     return [Effect("other", table, verb="ALTER TABLE")]
 
 
@@ -99,7 +105,9 @@ def _add(table: str, reader: _Reader) -> list[Effect]:
         column = columns[0] if columns else ""
         return [Effect("add_fk", table, column, name, new=target, columns=columns, valid=valid)]
     if reader.accept("exclude"):
-        return [Effect("add_exclude", table, name=name, columns=reader.names_in_parentheses())]
+        mentions = reader.mentioned_in_expressions()
+        columns = reader.names_in_parentheses()
+        return [Effect("add_exclude", table, name=name, columns=columns, mentions=mentions)]
     if reader.accept("not", "null"):
         return [Effect("add_not_null", table, reader.identifier(), name, valid=valid)]
     if not reader.accept("check"):
@@ -107,7 +115,7 @@ def _add(table: str, reader: _Reader) -> list[Effect]:
     inside, _ = parenthesised(reader.tokens, reader.at)
     noise = {"and", "or", "not", "is", "null", "in", "between", "like", "true", "false"}
     mentioned = tuple(token.text for token in inside if token.is_identifier and token.text not in noise)
-    return [Effect("add_check", table, name=name, columns=mentioned, valid=valid)]
+    return [Effect("add_check", table, name=name, new=_text(inside), columns=mentioned, valid=valid)]
 
 
 def _drop(table: str, reader: _Reader) -> list[Effect]:
@@ -135,6 +143,9 @@ def _alter_column(table: str, reader: _Reader) -> list[Effect]:
         return [Effect("drop_default", table, column, verb="DROP IDENTITY")]
     if reader.accept("add", "generated"):
         return [Effect("set_default", table, column, default="identity", identity=True, verb="ADD IDENTITY")]
+    if reader.accept("set", "generated") or reader.accept("drop", "expression"):
+        verb = "SET GENERATED" if "generated" in {t.text for t in reader.tokens} else "DROP EXPRESSION"
+        return [Effect("opaque", table, column, verb=f"ALTER COLUMN {column} {verb}")]
     reader.accept("set", "data")
     if reader.accept("type"):
         kind = []

@@ -140,6 +140,7 @@ def _attempts(
     while True:
         attempts += 1
         guard()
+        session.arm()  # before the transaction: what is set inside one is undone with it
         tried = state.clone()
         try:
             after = _in_one_transaction(session, migration, tried, act)

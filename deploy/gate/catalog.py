@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
+from django.db.models import CheckConstraint
 
 from .effect import SERIAL, Effect, normal_type
+from .effects import _text as spelled
 from .plan import migrates
+from .tokens import parenthesised, tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +31,28 @@ class Column:
     sends_default: bool = False
     field: str = ""
     references: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tightening:
-    """A constraint that appeared: what wrote freely before may now be refused."""
+    """A constraint that appeared: what wrote freely before may now be refused.
+
+    `detail` is the condition of a check, the referenced table of a foreign key.
+    """
 
     kind: str
     name: str
     columns: tuple[str, ...]
+    mentions: tuple[str, ...] = ()
+    detail: str = ""
 
 
 @dataclass
 class Table:
-    """`unique` and `checks` are what the code itself declares; `tightened` is what came on top."""
+    """`unique` (of all rows) and `checks` (conditions) are what the code itself declares; `tightened` is
+    what came on top.
+    """
 
     name: str
     model: str = ""
@@ -120,7 +132,10 @@ class Catalog:
             effect.kind == "create_index" and effect.unique
         ):
             kind = effect.kind if effect.kind != "create_index" else "add_unique"
-            table.tightened.append(Tightening(kind, effect.name, effect.columns))
+            if effect.using_index:  # the index was there before, and refused as much
+                return
+            detail = effect.new if kind in {"add_check", "add_fk"} else ""
+            table.tightened.append(Tightening(kind, effect.name, effect.columns, effect.mentions, detail))
         elif effect.kind == "drop_constraint":
             table.tightened = [one for one in table.tightened if one.name != effect.name]
         elif column is not None:
@@ -145,6 +160,17 @@ class Catalog:
 def bare(db_table: str) -> str:
     """A table's name without the schema that people smuggle into `db_table` by quotes."""
     return re.split(r'"\."', db_table)[-1].strip('"')
+
+
+def same_text(condition: str) -> str:
+    """A condition in the spelling of `effects`, without its outermost parentheses."""
+    tokens = tokenize(condition)
+    while tokens and tokens[0].is_sign("("):
+        inside, end = parenthesised(tokens, 0)
+        if end != len(tokens):
+            break
+        tokens = inside
+    return spelled(tokens)
 
 
 def _column(effect: Effect) -> Column:
@@ -177,15 +203,20 @@ def _table(model: type, name: str, connection: BaseDatabaseWrapper) -> Table:
             sends_default=sends_default or bool(suffix),
             field=one.name,
             references=target._meta.label if target is not None else "",
+            target=bare(target._meta.db_table) if target is not None else "",
         )
         if one.unique:
             table.unique.add(frozenset({one.column}))
-        if one.db_check(connection):
-            table.checks.add(one.column)
+        if condition := one.db_check(connection):
+            table.checks.add(same_text(condition))
     for names in meta.unique_together:
         table.unique.add(frozenset(meta.get_field(part).column for part in names))
     for constraint in meta.constraints:
-        table.checks.add(constraint.name)
-        if fields := getattr(constraint, "fields", ()):
+        if isinstance(constraint, CheckConstraint):
+            editor: Any = connection.SchemaEditorClass(connection, collect_sql=True, atomic=False)
+            sql = constraint._get_check_sql(model, editor)  # type: ignore[attr-defined]  # not in the stubs
+            table.checks.add(same_text(sql))
+        whole = not getattr(constraint, "condition", None)
+        if whole and (fields := getattr(constraint, "fields", ())):
             table.unique.add(frozenset(meta.get_field(part).column for part in fields))
     return table

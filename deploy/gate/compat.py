@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .catalog import Catalog, Column, Table
+from .catalog import Catalog, Column, Table, Tightening, same_text
 
 _WHOLE = {"smallint": 2, "integer": 4, "bigint": 8}
 _TEXT = {"varchar", "char", "text", "citext"}
@@ -77,8 +77,7 @@ def _on_table(needed: Table, there: Table) -> list[Breakage]:
                 )
             )
     for one in there.tightened:
-        columns = frozenset(one.columns)
-        if _can_violate(one.kind, columns, needed, there):
+        if _can_violate(one, needed, there):
             found.append(
                 Breakage(
                     needed.model,
@@ -119,14 +118,18 @@ def _refused(column: Column, there: Column | None) -> tuple[tuple[str, ...], str
     return None
 
 
-def _can_violate(kind: str, columns: frozenset[str], needed: Table, there: Table) -> bool:
-    if kind == "add_unique" and columns in needed.unique:
+def _can_violate(one: Tightening, needed: Table, there: Table) -> bool:
+    kind = one.kind
+    if kind == "add_unique" and not one.mentions and frozenset(one.columns) in needed.unique:
         return False
-    if kind == "add_check" and (columns & needed.checks):
+    if kind == "add_check" and same_text(one.detail) in needed.checks:
         return False
+    columns = frozenset((*one.columns, *one.mentions))
     known = columns & set(needed.columns)
     if kind == "add_fk":
-        return any(not needed.columns[name].references for name in known)
+        return any(needed.columns[name].target != one.detail for name in known)
+    if one.mentions:  # what an expression makes of a column that the code leaves out is not known
+        return bool(known)
     if not known:
         # The code leaves these columns to the database: NULL violates nothing, a constant default may.
         unknown = [there.columns[name] for name in columns if name in there.columns]
@@ -141,6 +144,8 @@ def misfit(code: str, column: str) -> tuple[tuple[str, ...], str] | None:
     """Why values of type `code` do not go into a column of type `column`: (statements, reason), or None."""
     if code == column or not code or not column:
         return None
+    if code.endswith("[]") and column.endswith("[]"):
+        return misfit(code[:-2], column[:-2])
     code_base, code_size = _parts(code)
     base, size = _parts(column)
     narrowed = f"{code} became {column}, which takes less"
@@ -157,6 +162,8 @@ def misfit(code: str, column: str) -> tuple[tuple[str, ...], str] | None:
         scale, code_scale = size[1] if len(size) > 1 else 0, code_size[1] if len(code_size) > 1 else 0
         loses = not code_size or scale < code_scale or size[0] - scale < code_size[0] - code_scale
         return (WRITES, narrowed) if loses else None
+    if base == code_base and base in {"bit", "varbit"} and size and size[0] < (code_size or [1])[0]:
+        return WRITES, narrowed
     if base == code_base or base in _ROOMIER.get(code_base, set()):
         return None
     return ("SELECT", *WRITES), f"its type {code} became {column}"

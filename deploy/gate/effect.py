@@ -22,12 +22,15 @@ class Effect:
         kind: create_table, drop_table, rename_table, add_column, drop_column, rename_column, set_type,
             set_not_null, drop_not_null, set_default, drop_default, add_unique, add_primary_key, add_exclude,
             add_check, add_not_null, add_fk, drop_constraint, validate, create_index, drop_index, reindex,
-            update, delete, truncate, lock, vacuum_full, cluster, transaction, gone, detach, other.
+            update, delete, truncate, lock, vacuum_full, cluster, transaction, gone, detach, no_limit,
+            opaque, other.
         table, column, name: bare names, lower case unless quoted; name is the constraint's, index's or
             object's.
-        new: the new name of a rename, the new type of a column, the referenced table of a foreign key.
+        new: the new name of a rename, the new type of a column, the referenced table of a foreign key, the
+            condition of a check.
         columns: of an index, constraint or new table's definition.
         not_null, default, generated, identity: of a new column; default is SQL text.
+        mentions: columns inside the expressions of an index or constraint.
         concurrently, valid, using_index, unique, batched: how it is done.
         verb: the statement's first words, for messages.
     """
@@ -38,6 +41,7 @@ class Effect:
     name: str = ""
     new: str = ""
     columns: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
     added: tuple[Effect, ...] = ()
     not_null: bool = False
     default: str | None = None

@@ -69,7 +69,27 @@ class _Reader:
         while self.at < len(self.tokens) and not self.peek().is_sign("("):
             self.at += 1
         inside, self.at = parenthesised(self.tokens, self.at)
-        return tuple(part[0].text for part in split_list(inside) if part[0].is_identifier)
+        return tuple(
+            part[0].text
+            for part in split_list(inside)
+            if part[0].is_identifier and not (len(part) > 1 and part[1].is_sign("("))
+        )
+
+    def mentioned_in_expressions(self) -> tuple[str, ...]:
+        """The names in those parts of the next parentheses that are no plain column; moves nothing."""
+        start = self.at
+        while start < len(self.tokens) and not self.tokens[start].is_sign("("):
+            start += 1
+        inside, _ = parenthesised(self.tokens, start)
+        found: list[str] = []
+        for part in split_list(inside):
+            if any(token.is_sign("(") for token in part[:2]):
+                found += [
+                    token.text
+                    for token, after in zip(part, [*part[1:], Token("end", "")], strict=True)
+                    if token.is_identifier and not after.is_sign("(")
+                ]
+        return tuple(found)
 
     # -- statements ------------------------------------------------------------------------------------
     def read(self) -> list[Effect]:
@@ -80,8 +100,9 @@ class _Reader:
             "alter": self._alter, "create": self._create, "drop": self._drop, "update": self._update,
             "delete": self._delete, "truncate": self._truncate, "lock": self._lock, "vacuum": self._vacuum,
             "cluster": self._cluster, "reindex": self._reindex, "refresh": self._refresh, "with": self._with,
-            "comment": list, "set": list, "reset": list, "select": list, "insert": list, "analyze": list,
-            "grant": list, "revoke": list, "do": list, "show": list,
+            "comment": list, "set": self._setting, "reset": self._setting, "discard": self._setting,
+            "select": self._select, "insert": list, "analyze": list, "grant": list, "show": list,
+            "do": self._do,
         }.get(first.text)  # fmt: skip
         if reader is not None:
             return list(reader())
@@ -89,7 +110,38 @@ class _Reader:
             if self.peek(1).is_word("to") or self.peek(2).is_word("to"):
                 return []  # ROLLBACK TO SAVEPOINT leaves the transaction alone
             return [Effect("transaction", verb=first.text.upper())]
-        return [Effect("other", verb=first.text.upper())]
+        return [Effect("opaque", verb=first.text.upper())]
+
+    def _setting(self) -> list[Effect]:
+        """SET, RESET and DISCARD: of all settings, only the limit on waiting for locks matters."""
+        words = [token.text.strip("'\"") for token in self.tokens]
+        ends = words[0] in {"reset", "discard"} or words[-1] == "default" or _is_zero(words[-1])
+        if ends and ("lock_timeout" in words or words[-1] == "all"):
+            return [Effect("no_limit", verb=" ".join(words).upper())]
+        return []
+
+    def _select(self) -> list[Effect]:
+        words = [token.text.strip("'") for token in self.tokens]
+        if "set_config" in words and "lock_timeout" in words:
+            value = words[words.index("lock_timeout") + 2 :][:1]
+            if value and _is_zero(value[0]):
+                return [Effect("no_limit", verb="set_config of lock_timeout to 0")]
+        return []
+
+    def _do(self) -> list[Effect]:
+        """The statements in the block, as if each of them ran; what it builds as text is not known."""
+        body = next((token.text for token in self.tokens if token.kind == "string"), "")
+        found: list[Effect] = []
+        statement: list[Token] = []
+        for token in [*tokenize(body), Token("sign", ";")]:
+            if token.is_sign(";") or token.is_word("begin", "then", "else", "loop"):
+                found += _Reader(statement).read() if statement and not _is_plpgsql(statement[0]) else []
+                if statement and statement[0].is_word("execute", "perform", "call"):
+                    found.append(Effect("opaque", verb=f"{statement[0].text.upper()} in a DO block"))
+                statement = []
+            else:
+                statement.append(token)
+        return found
 
     def _with(self) -> list[Effect]:
         for index, token in enumerate(self.tokens):
@@ -193,10 +245,16 @@ class _Reader:
         unique = self.accept("unique")
         if self.accept("index"):
             return self._create_index(unique=unique)
-        self.skip_optional("or replace", "global", "local", "temporary", "temp", "unlogged")
+        replaced = self.accept("or", "replace")
+        self.skip_optional("global", "local", "temporary", "temp", "unlogged", "constraint")
         if self.accept("table"):
             return self._create_table()
-        return [Effect("other", verb=f"CREATE {self.peek().text.upper()}")]
+        kind = self.peek().text
+        # These change what the statements of a release do, or whether they pass.
+        acts = kind in {"trigger", "rule", "policy"} or (
+            replaced and kind in {"view", "function", "procedure"}
+        )
+        return [Effect("opaque" if acts else "other", verb=f"CREATE {kind.upper()}")]
 
     def _create_index(self, *, unique: bool) -> list[Effect]:
         concurrently = self.accept("concurrently")
@@ -204,11 +262,12 @@ class _Reader:
         name = "" if self.peek().is_word("on") else self.identifier()
         self.skip_optional("on", "only")
         table = self.identifier()
+        mentions = self.mentioned_in_expressions()
         columns = self.names_in_parentheses()
         return [
             Effect(
-                "create_index", table, name=name, columns=columns, unique=unique, concurrently=concurrently,
-                verb="CREATE INDEX",
+                "create_index", table, name=name, columns=columns, mentions=mentions, unique=unique,
+                concurrently=concurrently, verb="CREATE INDEX",
             )
         ]  # fmt: skip
 
@@ -256,7 +315,13 @@ class _Reader:
                 Effect("add_fk", table, name, new=target, columns=(name,), valid=column.default is not None)
             )
         if "check" in words:
-            found.append(Effect("add_check", table, name, columns=(name,), valid=column.default is not None))
+            condition, _ = parenthesised(options, words.index("check") + 1)
+            found.append(
+                Effect(
+                    "add_check", table, name, new=_text(condition), columns=(name,),
+                    valid=column.default is not None,
+                )
+            )  # fmt: skip
         return found
 
     def _alter(self) -> list[Effect]:
@@ -264,6 +329,19 @@ class _Reader:
 
         self.at = 1
         return read_alter(self)
+
+
+def _is_zero(value: str) -> bool:
+    return bool(re.fullmatch(r"[+-]?0+(\.0*)?\s*(us|ms|s|min|h|d)?", value.strip()))
+
+
+def _is_plpgsql(first: Token) -> bool:
+    """A statement of the block's own language, or a piece of one; none of them changes a schema by itself."""
+    return first.is_word(
+        "declare", "if", "elsif", "end", "raise", "return", "execute", "perform", "call", "for", "foreach",
+        "while", "exit", "continue", "case", "when", "exception", "get", "null", "assert", "open", "fetch",
+        "close", "commit", "rollback",
+    )  # fmt: skip
 
 
 def _follows(words: list[str], first: str, second: str) -> bool:

@@ -196,6 +196,19 @@ NEVER_WORKS = FindingType(
     why="A state-only removal leaves the column; its NOT NULL then refuses the new code's INSERT.",
 )
 
+OPAQUE = FindingType(
+    "deploy.M030",
+    "warning",
+    "What {verb} does to the deployed code cannot be told from its text; it was not judged.",
+    "Rehearse it on a restored copy: python manage.py migrategate rehearse --scratch NAME",
+)
+NO_LOCK_LIMIT = FindingType(
+    "deploy.M031",
+    "error",
+    "{verb} takes away the limit on waiting for locks: the next statement may queue all traffic behind it.",
+    "Take it out; the limit is DEPLOY['STATEMENT_LOCK_TIMEOUT_SECONDS'].",
+)
+
 # --- rehearsal ----------------------------------------------------------------------------------------------
 FAILS_ON_COPY = FindingType(
     "deploy.M040",

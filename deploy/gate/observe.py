@@ -9,6 +9,9 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .effect import Effect
+from .effects import effects
+
 # Table-level lock modes from weak to strong
 # (https://www.postgresql.org/docs/current/explicit-locking.html, Table 13.2), those that stop writers or
 # readers last.
@@ -69,8 +72,8 @@ class Held:
 class Observer:
     """Watches one migration; use it as an `execute_wrapper`, then call `finish`.
 
-    A statement outside of a transaction has given its locks back before they can be seen; it has its time
-    only.
+    A statement outside of a transaction has given its locks back before they can be seen: its text says which
+    ones they were, and its time how long it held them.
     """
 
     connection: BaseDatabaseWrapper
@@ -79,6 +82,7 @@ class Observer:
     _files: dict[int, int] = field(default_factory=dict)
     _since: dict[int, tuple[str, float]] = field(default_factory=dict)
     rewritten: dict[str, float] = field(default_factory=dict)
+    _alone: list[Held] = field(default_factory=list)
 
     def begin(self) -> None:
         """Remember the tables that are there: only their locks can hurt anyone."""
@@ -98,7 +102,10 @@ class Observer:
         words = " ".join(str(sql).split())[:120]
         if words.upper().startswith(("SELECT", "SHOW", "SAVEPOINT", "RELEASE", "SET CONSTRAINTS")):
             return result
-        locks, rewritten = self._look(began)
+        if self.connection.in_atomic_block:
+            locks, rewritten = self._look(began)
+        else:
+            locks, rewritten = self._infer(str(sql), seconds)
         for table in rewritten:
             self.rewritten[table] = self.rewritten.get(table, 0.0) + seconds
         self.statements.append(Observed(_without_values(words), round(seconds, 4), locks, rewritten))
@@ -110,7 +117,7 @@ class Observer:
         return [
             Held(self._tables[oid][0], mode, now - since, *self._tables[oid][1:])
             for oid, (mode, since) in self._since.items()
-        ]
+        ] + self._alone
 
     def size(self, table: str) -> str:
         """Rows and bytes of a table when the migration began."""
@@ -142,10 +149,42 @@ class Observer:
                 rewritten.append(self._tables[oid][0])
         return new, tuple(rewritten)
 
+    def _infer(self, sql: str, seconds: float) -> tuple[dict[str, str], tuple[str, ...]]:
+        if self.connection.vendor != "postgresql" or not self._tables or self.connection.connection is None:
+            return {}, ()
+        rewritten = []
+        for oid, file in self._ask(_FILES, [list(self._tables)]):
+            if file and file != self._files.get(oid):
+                self._files[oid] = file
+                rewritten.append(self._tables[oid][0])
+        held = dict.fromkeys(rewritten, "AccessExclusiveLock")
+        for effect in effects(sql):
+            mode = lock_of(effect)
+            if mode and _STRENGTH[mode] > _STRENGTH.get(held.get(effect.table, ""), -1):
+                held[effect.table] = mode
+        known = {name: (rows, size) for name, rows, size in self._tables.values()}
+        self._alone += [
+            Held(name, mode, seconds, *known[name]) for name, mode in held.items() if name in known
+        ]
+        return {name: _NAMES[mode] for name, mode in held.items() if name in known}, tuple(rewritten)
+
     def _ask(self, query: str, params: list[Any] | None = None) -> list[Any]:
         """Past Django's cursor, so that the observer does not observe itself."""
         with self.connection.connection.cursor() as cursor:
             return list(cursor.execute(query, params).fetchall())
+
+
+def lock_of(effect: Effect) -> str:
+    """The lock on its table that a statement takes and that stops writers, or nothing
+    (https://www.postgresql.org/docs/current/sql-altertable.html and sql-createindex.html).
+    """
+    if effect.kind == "create_index":
+        return "" if effect.concurrently else "ShareLock"
+    if effect.kind == "add_fk":
+        return "ShareRowExclusiveLock"
+    if effect.kind.startswith(("add_", "set_", "drop_", "rename_")) or effect.kind in {"truncate", "cluster"}:
+        return "" if effect.concurrently else "AccessExclusiveLock"
+    return ""
 
 
 def _without_values(statement: str) -> str:

@@ -87,7 +87,7 @@ def _locks(
         what = {"add_unique": "unique constraint", "add_primary_key": "primary key"}.get(
             kind, "exclusion constraint"
         )
-        columns, code = ", ".join(effect.columns), advice.unique_using_index(effect)
+        columns, code = ", ".join((*effect.columns, *effect.mentions)), advice.unique_using_index(effect)
         yield known.UNIQUE_BUILDS(what=what, table=table, columns=columns, code=code, place=where)
     elif kind == "set_type":
         yield from _type_change(statement, effect, catalog, where)
@@ -186,6 +186,10 @@ def _everywhere(collected: Collected, statement: Statement, effect: Effect, wher
         yield known.TRANSACTION_CONTROL(verb=effect.verb, place=where, level=level)
     if effect.kind == "gone":
         yield known.OBJECT_GONE(verb=effect.verb, place=where)
+    if effect.kind == "opaque":
+        yield known.OPAQUE(verb=effect.verb, place=where)
+    if effect.kind == "no_limit":
+        yield known.NO_LOCK_LIMIT(verb=effect.verb, place=where)
 
 
 def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[Finding]:

@@ -1,4 +1,6 @@
-"""The live schema as one hash: tables, columns, constraints, indexes; no data, no statistics."""
+"""The live schema as one hash: tables, columns, constraints, indexes, and what else decides whether a
+statement passes (views, functions, triggers, enums, domains, sequences, policies); no data, no statistics.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,50 @@ _POSTGRESQL = (
     """SELECT 'index', n.nspname, c.relname, pg_get_indexdef(i.indexrelid), i.indisvalid::text
        FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
        WHERE {schemas}""",
-    """SELECT 'trigger', n.nspname, c.relname, pg_get_triggerdef(t.oid)
+    """SELECT 'trigger', n.nspname, c.relname, pg_get_triggerdef(t.oid), t.tgenabled::text
        FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
        WHERE NOT t.tgisinternal AND {schemas}""",
+    """SELECT 'table', n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
+              c.relrowsecurity::text, c.relforcerowsecurity::text,
+              coalesce(pg_get_expr(c.relpartbound, c.oid), ''), coalesce(pg_get_partkeydef(c.oid), '')
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.relkind IN ('r', 'p', 'f') AND {schemas}""",
+    # The rule of a view is the view.
+    """SELECT 'rule', n.nspname, c.relname, r.rulename, pg_get_ruledef(r.oid), r.ev_enabled::text
+       FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE {schemas}""",
+    """SELECT 'policy', n.nspname, c.relname, p.polname, p.polcmd::text, p.polpermissive::text,
+              coalesce(pg_get_expr(p.polqual, p.polrelid), ''),
+              coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '')
+       FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE {schemas}""",
+    """SELECT 'sequence', n.nspname, c.relname, format_type(s.seqtypid, NULL), s.seqincrement::text,
+              s.seqmin::text, s.seqmax::text, s.seqcycle::text
+       FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE {schemas}""",
+    # Ordered by a number that ADD VALUE … BEFORE makes a fraction of: only the order counts.
+    """SELECT 'enum', n.nspname, t.typname, string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder)
+       FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace
+       WHERE {schemas} GROUP BY 1, 2, 3""",
+    """SELECT 'domain', n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull::text,
+              coalesce(t.typdefault, ''), coalesce(string_agg(pg_get_constraintdef(k.oid), ','
+              ORDER BY k.conname) FILTER (WHERE k.contype = 'c'), '')
+       FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+       LEFT JOIN pg_constraint k ON k.contypid = t.oid
+       WHERE t.typtype = 'd' AND {schemas} GROUP BY 1, 2, 3, 4, 5, 6""",
+    # Those of extensions come and go with them.
+    """SELECT 'function', n.nspname, p.oid::regprocedure::text, pg_get_functiondef(p.oid)
+       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+       WHERE p.prokind IN ('f', 'p', 'w') AND {schemas} AND NOT EXISTS (SELECT 1 FROM pg_depend d
+       WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')""",
+    """SELECT 'extension', n.nspname, e.extname
+       FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace""",
 )
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
 
 def schema_rows(alias: str) -> frozenset[tuple[str, ...]]:
-    """One tuple of text per column, constraint, index and trigger of the live schema of `alias`.
+    """One tuple of text per object and column of the live schema of `alias`.
 
     Raises:
         Refusal: deploy.D002 for an unsupported engine.
@@ -48,7 +85,9 @@ def schema_rows(alias: str) -> frozenset[tuple[str, ...]]:
     rows: set[tuple[str, ...]] = set()
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')")
+            cursor.execute(
+                "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view', 'index')"
+            )
             rows.update(_texts(row) for row in cursor.fetchall())
             cursor.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%%'"

@@ -55,7 +55,7 @@ class Applier:
         if self.connection.vendor != "postgresql":
             return
         self.connection.ensure_connection()
-        if self._session is not None:
+        if self._session is not None and self.connection.connection is not self._session:
             self.take(self.connection)
         self._session = self.connection.connection
         self._timeout(self.limit_seconds)
@@ -76,7 +76,10 @@ class Applier:
             self.arm()
         self.statement = str(sql)
         if "CONCURRENTLY" not in self.statement.upper():
-            return execute(sql, params, many, context)
+            result = execute(sql, params, many, context)
+            if "lock_timeout" in f"{sql} {params}".lower() or "discard" in self.statement.lower():
+                self._timeout(self.limit_seconds)  # no migration may wait without it
+            return result
         concurrent = [e for e in effects(self.statement) if e.concurrently and e.kind in _NOT_BLOCKING]
         if not concurrent or self.connection.in_atomic_block:
             return execute(sql, params, many, context)
@@ -113,8 +116,8 @@ class Applier:
         quote = self.connection.ops.quote_name
         with self.connection.connection.cursor() as cursor:
             row = cursor.execute(
-                "SELECT i.indisvalid, t.relname, array(SELECT a.attname::text FROM "
-                "unnest(i.indkey) WITH ORDINALITY"
+                "SELECT i.indisvalid, t.relname, i.indisunique, i.indpred IS NOT NULL,"
+                " array(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY"
                 " AS k(n, o) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)"
                 " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON "
                 "t.oid = i.indrelid"
@@ -124,7 +127,8 @@ class Applier:
             if row is None:
                 return False
             if row[0]:
-                same = row[1] == effect.table and tuple(row[2][: len(effect.columns)]) == effect.columns
+                same = row[1:4] == (effect.table, effect.unique, " WHERE " in self.statement.upper())
+                same = same and tuple(row[4][: len(effect.columns)]) == effect.columns
                 if same:
                     self.leftovers.append(f"kept {effect.name}")
                 return bool(same)

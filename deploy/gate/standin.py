@@ -1,7 +1,8 @@
 """While migrations are rehearsed, the configured alias *is* the scratch database.
 
 Data migrations seldom say `.using(alias)`: what they write goes to the default database. In a rehearsal that
-would be the live one, so its alias leads to the copy, and every other database refuses.
+would be the live one, so its alias leads to the copy, as do those that Django's settings call its mirrors
+(DATABASES[…]["TEST"]["MIRROR"]: replicas), and every other database refuses: in threads of the migration too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .offline import connection_like
 
@@ -23,16 +25,28 @@ def standing_in(alias: str, scratch: str) -> Iterator[str]:
     settings = dict(connections.settings)
     live = {name: connections[name] for name in settings if name != scratch}
     entry = dict(settings[scratch])
+    mirrors = {name for name in live if (settings[name].get("TEST") or {}).get("MIRROR") == alias}
+    make = connections.create_connection
+
+    def make_or_refuse(name: str) -> BaseDatabaseWrapper:
+        """Connections are made per thread: this is asked in those that a migration starts, too."""
+        return connection_like(name) if name in refused else make(name)
+
+    refused = set(live) - mirrors - {alias}
+    connections.create_connection = make_or_refuse  # type: ignore[assignment,method-assign]  # put back below
     try:
-        connections.settings[alias] = entry
+        for name in {alias} | mirrors:
+            connections.settings[name] = entry
         for name in live:
             del connections[name]
-            if name != alias:
-                connections[name] = connection_like(name)
+        for name in mirrors:  # one transaction sees what the other has done, as in Django's tests
+            connections[name] = connections[alias]
         connections[scratch].close()
         yield alias
     finally:
+        connections.create_connection = make  # type: ignore[method-assign]  # as it was
         connections[alias].close()
-        connections.settings[alias] = settings[alias]
+        for name in {alias} | mirrors:
+            connections.settings[name] = settings[name]
         for name, connection in live.items():
             connections[name] = connection

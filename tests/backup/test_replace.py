@@ -314,3 +314,31 @@ def test_a_locale_that_the_server_lacks_is_a_finding(
     assert refused.value.findings[0].id == "deploy.D007"
     assert "xx_YY" in refused.value.findings[0].message
     assert databases(conf.scratch_prefix) == set()
+
+
+def test_other_roles_can_use_the_database_that_replaced_the_live_one(
+    live, conf, bucket, no_guard, query
+) -> None:
+    role = f"app_{live}"
+    query(f"CREATE ROLE {role}")
+    try:
+        query(
+            f'CREATE TABLE t (a int); GRANT SELECT ON t TO {role};ALTER DATABASE "{live}" CONNECTION LIMIT 50'
+        )
+        query(
+            f'REVOKE CONNECT ON DATABASE "{live}" FROM PUBLIC; GRANT CONNECT ON DATABASE "{live}" TO {role}'
+        )
+        manifest = backup.create_backup(conf, bucket, release="r", step=Step("backup"), guard=no_guard)
+        backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+        assert query(f"SELECT has_table_privilege('{role}', 't', 'SELECT')") == [(True,)]
+        access = "SELECT datconnlimit, datacl::text FROM pg_database WHERE datname = current_database()"
+        limit, entries = query(access)[0]
+        assert limit == 50
+        assert f"{role}=c/" in entries
+        assert "=Tc/" not in entries.replace("CTc/", "")
+    finally:
+        with server.connect_maintenance("default") as connection:
+            for name in server.names_starting_with(connection, live):
+                with server.connect("default", name) as one:
+                    one.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")

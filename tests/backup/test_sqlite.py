@@ -227,3 +227,37 @@ def test_a_file_that_is_not_there_is_a_finding_and_is_not_made(conf: DeployConf,
         pass
     assert [finding.id for finding in refused.value.findings] == ["deploy.D004"]
     assert not live.exists()
+
+
+def test_a_linked_file_is_replaced_where_it_lies(live, conf, bucket, no_guard, tmp_path) -> None:
+    link = tmp_path / "app" / "linked.sqlite3"
+    link.parent.mkdir()
+    link.symlink_to(live)
+    connections[ALIAS].close()
+    del connections[ALIAS]
+    connections.settings[ALIAS]["NAME"] = str(link)
+    manifest = backup.create_backup(conf, bucket, release="r", step=Step("backup"), guard=no_guard)
+    run(live, 'DELETE FROM "odd "" name"')
+    backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+    assert link.is_symlink()
+    assert len(rows(live)) == 2
+
+
+def test_the_new_file_can_be_used_by_whom_could_use_the_old_and_by_nobody_else(
+    live, conf, bucket, no_guard
+) -> None:
+    live.chmod(0o660)
+    manifest = backup.create_backup(conf, bucket, release="r", step=Step("backup"), guard=no_guard)
+    backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+    assert live.stat().st_mode & 0o777 == 0o660
+
+
+def test_does_not_wait_for_a_writer_without_end(live, conf, bucket, no_guard, monkeypatch) -> None:
+    monkeypatch.setattr("deploy.backup.engines.sqlite._WRITER_SECONDS", 0.5)
+    monkeypatch.setattr("deploy.backup.engines.sqlite._BUSY_SECONDS", 0.1)
+    run(live, "PRAGMA journal_mode=DELETE")
+    with closing(sqlite3.connect(live, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Refusal, match="a writer has held it"):
+            backup.create_backup(conf, bucket, release="r", step=Step("backup"), guard=no_guard)
+    assert backup.list_backups(conf, bucket) == []

@@ -51,8 +51,10 @@ class Engine(Protocol):
     def source(self) -> AbstractContextManager[Source]:
         """Read the live database out, consistently."""
 
-    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:
-        """Make the database `name` (not there yet) of an archive's raw bytes. Raises Refusal."""
+    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool = False) -> None:
+        """Make the database `name` (not there yet) of an archive's raw bytes; with `grants`, whoever could
+        use the saved one can use it. Raises Refusal.
+        """
 
     def contents(self, name: str, manifest: Manifest) -> Contents:
         """Measure a restored database the way the manifest's was measured. Raises Refusal."""

@@ -15,7 +15,7 @@ from deploy.backup.contents import Contents
 from deploy.backup.findings import (
     DUMP_FAILED,
     DUMP_TOOL_NEWER,
-    GRANTS_NOT_SAVED,
+    GRANTS_NEED_ROLES,
     NAME_INVALID,
     RESTORE_FAILED,
 )
@@ -75,7 +75,6 @@ class PostgreSQL:
                 "--format=custom",
                 "--compress=0",
                 "--no-owner",
-                "--no-privileges",
                 "--no-password",
                 f"--lock-wait-timeout={_LOCK_WAIT_SECONDS}s",
                 f"--snapshot={row[0]}",
@@ -102,17 +101,17 @@ class PostgreSQL:
     def _tool(self, name: str, server_major: int) -> Tool:
         return find_tool(name, server_major=server_major, pg_bin=self.conf.pg_bin)
 
-    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:
+    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool = False) -> None:
         with server.connect_maintenance(self.alias) as connection:
             tool = self._tool("pg_restore", max(server.major(connection), _major(manifest.client_version)))
             server.create(connection, name, manifest.locale)
         try:
-            self._fill(tool, manifest, raw, name)
+            self._fill(tool, manifest, raw, name, grants=grants)
         except BaseException:
             self.drop(name)
             raise
 
-    def _fill(self, tool: Tool, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:
+    def _fill(self, tool: Tool, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool) -> None:
         from psycopg.conninfo import make_conninfo
 
         argv = [
@@ -120,7 +119,7 @@ class PostgreSQL:
             "--format=custom",
             "--exit-on-error",
             "--no-owner",
-            "--no-privileges",
+            *([] if grants else ["--no-privileges"]),
             "--no-password",
             # A restored subscription would compete with the live one, and its database can't be dropped.
             "--no-subscriptions",
@@ -253,7 +252,7 @@ class _Dump:
                 tool=self._tool.path.name, tool_major=self._tool.major, server_major=server_major
             )
         if count := granted_objects(self._connection):
-            yield GRANTS_NOT_SAVED(count=count, database=self._engine.database_name())
+            yield GRANTS_NEED_ROLES(count=count, database=self._engine.database_name())
 
 
 def _major(version: str) -> int:

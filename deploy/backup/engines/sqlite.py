@@ -13,8 +13,10 @@ import os
 import re
 import secrets
 import sqlite3
+import stat
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -37,6 +39,7 @@ DIGEST_METHOD = "none: the archive holds the file byte by byte"
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _MOMENT = re.compile(r"\d{8}T\d{6}")
 _BUSY_SECONDS = 5.0
+_WRITER_SECONDS = 60.0
 
 
 class SQLite:
@@ -51,10 +54,12 @@ class SQLite:
         name = str(connections[self.alias].settings_dict["NAME"])
         if name == ":memory:" or name.startswith("file:") or not name:
             raise Refusal(IN_MEMORY(name=name))
-        self.live = Path(name).absolute()
+        # Beside the file itself and not beside a link to it, which a rename would replace.
+        self.live = Path(name).resolve()
+        self._name = Path(name).name
 
     def database_name(self) -> str:
-        return self.live.name
+        return self._name
 
     @contextmanager
     def source(self) -> Iterator[_Copy]:
@@ -64,9 +69,10 @@ class SQLite:
         copy = Path(self.scratch_name(prefix, f"copy-{secrets.token_hex(4)}"))
         with self.locked(str(copy), "copying"):
             try:
+                copy.touch(mode=0o600, exist_ok=False)
                 # The API waits while a writer has the file, and reads from one snapshot.
                 with closing(self._open_live()) as live, closing(sqlite3.connect(copy)) as target:
-                    live.backup(target)
+                    live.backup(target, progress=_patience(self.live))
                 with copy.open("rb") as stream:
                     yield _Copy(copy, stream)
             finally:
@@ -78,11 +84,19 @@ class SQLite:
         except sqlite3.OperationalError as error:  # it is not there, or not ours to read
             raise Refusal(UNREACHABLE(name=str(self.live), alias=self.alias, reason=str(error))) from error
 
-    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str) -> None:  # noqa: ARG002 – the protocol's
+    def restore(
+        self,
+        manifest: Manifest,  # noqa: ARG002 – the protocol's
+        raw: Iterator[bytes],
+        name: str,
+        *,
+        grants: bool = False,  # noqa: ARG002 – the protocol's
+    ) -> None:
         target = Path(name)
         partial = target.with_name(f"{target.name}.partial")
         try:
             with partial.open("wb") as out:
+                self._same_access(partial)
                 for piece in raw:
                     out.write(piece)
                 out.flush()
@@ -90,6 +104,15 @@ class SQLite:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+    def _same_access(self, path: Path) -> None:
+        """The owner and mode of the live file: whoever serves it must be able to, and nobody else."""
+        path.chmod(0o600)
+        with suppress(FileNotFoundError):
+            live = self.live.stat()
+            with suppress(PermissionError):
+                os.chown(path, live.st_uid, live.st_gid)
+            path.chmod(stat.S_IMODE(live.st_mode))
 
     def contents(self, name: str, manifest: Manifest) -> Contents:  # noqa: ARG002 – the protocol's
         with closing(_open(Path(name))) as connection:
@@ -205,6 +228,19 @@ class _Copy:
                 migrations=_migrations(connection),
                 locale={"encoding": str(connection.execute("PRAGMA encoding").fetchone()[0])},
             )
+
+
+def _patience(path: Path) -> Callable[[int, int, int], None]:
+    """For the backup API, which by itself waits for a writer without end."""
+    began = time.monotonic()
+
+    def look(status: int, _remaining: int, _total: int) -> None:
+        waits = status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+        if waits and time.monotonic() - began > _WRITER_SECONDS:
+            reason = f"a writer has held it for {_WRITER_SECONDS:g} s"
+            raise Refusal(SQLITE_BUSY(name=path, reason=reason))
+
+    return look
 
 
 def _open(path: Path) -> sqlite3.Connection:
