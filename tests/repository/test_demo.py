@@ -46,7 +46,9 @@ def test_every_act_ends_as_told_and_nothing_is_left_running(copy: Path) -> None:
         timeout=280,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-9000:] + done.stderr[-4000:]
+    log = copy / ".demo" / "postgres" / "log"
+    server = log.read_text(errors="replace")[-4000:] if log.exists() else ""
+    assert done.returncode == 0, f"{done.stdout[-9000:]}{done.stderr[-4000:]}\nPostgreSQL's log:\n{server}"
     assert "Every act ended as told" in done.stdout
     assert "deploy.M001" in done.stdout
     assert "db_default='en'" in done.stdout
