@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -342,6 +343,14 @@ def keys() -> list[str]:
     return [field.name for field in fields(DeployConf)]
 
 
+def _password_of(address: str) -> str:
+    """The password in an address such as redis://:PASSWORD@host, as it stands there; empty without one."""
+    try:
+        return urlsplit(address).password or ""
+    except ValueError:
+        return ""
+
+
 def _register_secrets(conf: DeployConf, databases: Mapping[str, Any]) -> None:
     with suppress(ImproperlyConfigured):  # an empty key: Django says so when it is used; nothing to hide here
         register_secret(settings.SECRET_KEY)
@@ -349,6 +358,11 @@ def _register_secrets(conf: DeployConf, databases: Mapping[str, Any]) -> None:
         register_secret(fallback)
     for database in databases.values():
         register_secret(database.get("PASSWORD", ""))
+        register_secret((database.get("OPTIONS") or {}).get("password", ""))
+    for cache in (getattr(settings, "CACHES", None) or {}).values():
+        places = cache.get("LOCATION") or ()
+        for place in (places,) if isinstance(places, str) else places:
+            register_secret(_password_of(str(place)))
     register_secret(conf.smoke_password)
     register_secret(getattr(settings, "EMAIL_HOST_PASSWORD", ""))
     register_secret(getattr(settings, "SENTRY_DSN", ""))

@@ -33,8 +33,8 @@ ENVIRONMENT = env.text(
 SECRET_KEY = env.secret_key(development="development-key-never-used-in-production" if DEBUG else None)
 SECRET_KEY_FALLBACKS = env.names(
     "SECRET_KEY_FALLBACKS",
-    wants="earlier secret keys separated by commas, each at least 20 characters",
-    accepts=lambda key: len(key) >= 20,
+    wants="earlier secret keys separated by commas, each at least 50 characters",
+    accepts=lambda key: len(key) >= 50,
     example="OLD_KEY",
     secret=True,
 )

@@ -96,6 +96,19 @@ def test_reading_it_registers_the_secrets(settings: SettingsWrapper) -> None:
     assert "canary" not in redact("a canary-secret-key-4711 and canary-smoke-4711 b")
 
 
+def test_passwords_in_options_and_cache_addresses_are_secrets_too(
+    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases = {"default": {"OPTIONS": {"password": "canary-options-4711"}}}
+    monkeypatch.setattr("django.conf.settings.DATABASES", databases)
+    settings.CACHES = {
+        "default": {"LOCATION": ["redis://:canary-cache-4711@cache:6379/0", "unix:///run/cache"]},
+        "odd": {"LOCATION": "redis://[broken"},
+    }
+    conf.read()
+    assert "canary" not in redact("canary-options-4711 redis://:canary-cache-4711@cache:6379/0")
+
+
 def test_an_empty_secret_key_is_djangos_business(settings: SettingsWrapper) -> None:
     settings.SECRET_KEY = ""
     assert conf.read()[1] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+
 from deploy import conf as configuration
 from deploy.conf import DeployConf
 from deploy.reporting.findings import FindingType
@@ -28,6 +30,13 @@ NO_RELEASE = FindingType(
     "Give it to the container: RELEASE=$(git rev-parse HEAD)",
 )
 
+OTHER_DATABASES = FindingType(
+    "deploy.P013",
+    "info",
+    "A release migrates and backs up the database {alias} only, not {others}.",
+    "Migrate the others yourself: python manage.py migrate --database {first}",
+)
+
 _LOCAL_ENVIRONMENTS = frozenset({"local", "development", "dev", "test"})
 
 
@@ -45,6 +54,13 @@ class ConfigurationCheck(Check):
         _, findings = configuration.read()
         step.extend(findings)
         step.facts.update(project=conf.project, environment=conf.environment, database=conf.database)
+        others = [
+            alias
+            for alias, entry in settings.DATABASES.items()
+            if alias != conf.database and not (entry.get("TEST") or {}).get("MIRROR")
+        ]
+        if others:
+            step.add(OTHER_DATABASES(alias=conf.database, others=", ".join(others), first=others[0]))
         mine, static = f"{conf.bucket}/", f"{conf.static_bucket}/"
         if mine.startswith(static) or static.startswith(mine):
             step.add(SHARED_BUCKET(static=conf.static_bucket, bucket=conf.bucket))

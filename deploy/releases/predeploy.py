@@ -15,13 +15,14 @@ from typing import Any
 from deploy import assets, backup, gate, preflight
 from deploy.backup import Manifest
 from deploy.buckets.base import BucketError
-from deploy.databases.scratch import database_alias
 from deploy.gate import GateReport
 from deploy.reporting.findings import Finding, FindingType, Refusal
-from deploy.reporting.report import EXIT_LOCKED, EXIT_REFUSED, Report
+from deploy.reporting.report import EXIT_REFUSED, Report
 
 from .baseline import Baseline
+from .drill import restore_and_rehearse
 from .history import FAILED, PREPARED, STARTED, read_history
+from .ledger import Record
 from .proof import Evidence, reuse
 from .session import Session
 
@@ -38,6 +39,13 @@ CONTRACT_LATER = FindingType(
     "{count} contract migrations wait for postdeploy: {names}.",
     "Start the release with DEFERRED_MIGRATIONS='{names}', so that /startupz does not wait for them "
     "(docker/entrypoint does it by itself).",
+)
+
+UNEXPECTED_STOP = FindingType(
+    "deploy.L023",
+    "error",
+    "The step {step} stopped on an unexpected {kind}.",
+    "python manage.py predeploy --traceback",
 )
 
 # A backup older than this is taken again even if the schema is the same: what it must protect is the data.
@@ -62,20 +70,55 @@ class Predeploy:
         Raises:
             Refusal: with the findings that stopped it; exit code 1 (a gate said no), 2, or 75 (locked).
         """
+        identity = self.session.identity
         with self.session.locked(
             self.report, "predeploy", wait_seconds=self.wait_for_lock_seconds
         ) as self._guard:
-            name, ledger = self.session.identity.name, self.session.ledger
-            self._base = Baseline(ledger, read_history(ledger), name)
-            self._base.refuse_other_content(self.session.identity.commit)
-            self._evidence = Evidence.of(ledger, name, self._guard)
-            ledger.append(STARTED, name, {"commit": self.session.identity.commit}, guard=self._guard)
+            self._look()
+            self.session.ledger.append(STARTED, identity.name, {"commit": identity.commit}, guard=self._guard)
             try:
                 self._prove()
             except Refusal as refusal:
-                if refusal.exit_code != EXIT_LOCKED:
+                # Only a gate's no says something of the release; a mistake in the call or the environment
+                # (exit 2) and a lost lock (75) don't.
+                if refusal.exit_code == EXIT_REFUSED:
                     self._record_failure(refusal.findings)
                 raise
+            except Exception as error:
+                step = self.report.steps[-1].name
+                self._record_failure((UNEXPECTED_STOP(step=step, kind=type(error).__name__),))
+                raise
+
+    def plan(self) -> None:
+        """Say what `run` would do: the checks and the gate for real, the rest as facts of a step `plan`.
+
+        Takes no lock and writes nothing (but the probe that the bucket's check removes again).
+
+        Raises:
+            Refusal: as `run`, for what is known before anything is done.
+        """
+        self._look()
+        self._preflight()
+        found = self._gate()
+        session, conf = self.session, self.session.conf
+        with self.report.step("plan") as step:
+            proof = self._usable_backup(self._backup_inputs())
+            upload = assets.plan_upload(conf, session.static_bucket, release=session.identity.name)
+            step.extend(upload.findings)
+            step.facts.update(
+                backup=f"go on with {proof.data['facts']['backup']}" if proof else "take one",
+                rehearse=[".".join(key) for key in found.pending],
+                static_files_to_send=len(upload.to_send),
+                static_send_bytes=upload.send_bytes,
+                migrate=[".".join(key) for key in found.expand],
+                left_for_postdeploy=[".".join(key) for key in found.contract],
+            )
+
+    def _look(self) -> None:
+        name, ledger = self.session.identity.name, self.session.ledger
+        self._base = Baseline(ledger, read_history(ledger), name)
+        self._base.refuse_other_content(self.session.identity.commit)
+        self._evidence = Evidence.of(ledger, name, self._guard)
 
     # The chain, in order.
 
@@ -83,7 +126,9 @@ class Predeploy:
         self._preflight()
         report = self._gate()
         manifest = self._backup()
-        rehearsal = self._restore_and_rehearse(manifest, report)
+        rehearsal = restore_and_rehearse(
+            self.session, self.report, self._evidence, manifest, report, deployed=self._base.deployed
+        )
         static = self._static()
         applied = self._migrate(report, rehearsal)
         self._record(report, manifest, rehearsal, static, applied)
@@ -113,13 +158,9 @@ class Predeploy:
 
     def _backup(self) -> Manifest:
         conf, bucket = self.session.conf, self.session.bucket
-        schema = gate.schema_fingerprint(conf.database)
-        applied = sorted(gate.applied(conf.database))
-        inputs = {"database": conf.database, "schema": schema, "applied": applied}
+        inputs = self._backup_inputs()
         with self.report.step("backup") as step:
-            proof = self._evidence.find("backup", inputs)
-            age = (datetime.now(UTC) - proof.at).total_seconds() if proof else 0.0
-            if proof and age <= BACKUP_REUSE_SECONDS:
+            if proof := self._usable_backup(inputs):
                 try:
                     manifest = backup.read_manifest(conf, bucket, str(proof.data["facts"]["backup"]))
                 except Refusal as refusal:
@@ -130,53 +171,23 @@ class Predeploy:
             manifest = backup.create_backup(
                 conf, bucket, release=self.session.identity.name, step=step, guard=self._guard
             )
-            step.facts.update(backup=manifest.id, applied=len(applied))
+            step.facts.update(backup=manifest.id, applied=len(inputs["applied"]))
             self.report.require_ok(step)
         self._evidence.add(step, inputs)
         return manifest
 
-    def _restore_and_rehearse(self, manifest: Manifest, found: GateReport) -> Mapping[str, Any]:
-        """Restore into a scratch database, rehearse there, drop it. Returns the rehearsal's facts.
-
-        Both proofs stand or fall together: a rehearsal that did not end leaves a scratch database that is
-        no longer the restored backup.
-        """
-        conf, session = self.session.conf, self.session
-        inputs = {"backup": manifest.id, "sha256": manifest.sha256}
-        rehearsed = {
-            **inputs,
-            "plan": found.plan_fingerprint,
-            "schema": gate.schema_fingerprint(conf.database),
-            "deployed": sorted(self._base.deployed or ()),
+    def _backup_inputs(self) -> dict[str, Any]:
+        alias = self.session.conf.database
+        return {
+            "database": alias,
+            "schema": gate.schema_fingerprint(alias),
+            "applied": sorted(gate.applied(alias)),
         }
-        old_restore = self._evidence.find("restore", inputs)
-        old_rehearsal = self._evidence.find("rehearse", rehearsed)
-        if old_restore and old_rehearsal:
-            for proof, title in ((old_restore, "restore"), (old_rehearsal, "rehearse")):
-                with self.report.step(title) as step:
-                    reuse(step, proof)
-            backup.drop_scratch(conf, backup.scratch_name(conf, session.identity.name))
-            return dict(old_rehearsal.data["facts"])
-        backup.drop_stale_scratch(conf)
-        scratch = backup.scratch_name(conf, session.identity.name)
-        try:
-            with self.report.step("restore") as step:
-                step.facts.update(
-                    backup.restore_into(conf, session.bucket, manifest, name=scratch, step=step)
-                )
-                self.report.require_ok(step)
-            self._evidence.add(step, inputs)
-            with self.report.step("rehearse") as step, database_alias(conf.database, scratch) as alias:
-                rehearsal = gate.rehearse(
-                    conf, alias=alias, gate=found, deployed=self._base.deployed, step=step
-                )
-                step.facts.update(rehearsal.as_dict())
-                step.facts.update(plan=found.plan_fingerprint, schema=rehearsed["schema"])
-                self.report.require_ok(step)
-            self._evidence.add(step, rehearsed)
-        finally:
-            backup.drop_scratch(conf, scratch)
-        return step.facts
+
+    def _usable_backup(self, inputs: Mapping[str, Any]) -> Record | None:
+        proof = self._evidence.find("backup", inputs)
+        fresh = proof and (datetime.now(UTC) - proof.at).total_seconds() <= BACKUP_REUSE_SECONDS
+        return proof if fresh else None
 
     def _static(self) -> dict[str, Any]:
         session = self.session

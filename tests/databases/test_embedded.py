@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,15 @@ from deploy.databases import embedded
 ROOT = Path(__file__).parents[2]
 
 
-def test_starts_in_a_folder_of_any_ordinary_name(tmp_path: Path) -> None:
-    data = tmp_path / "Alice's (new) clone; of it" / "postgres"
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's own: as root the server is another user, whom each starting pytest locks out of that."""
+    with tempfile.TemporaryDirectory(prefix="embedded-") as name:
+        yield Path(name)
+
+
+def test_starts_in_a_folder_of_any_ordinary_name(folder: Path) -> None:
+    data = folder / "Alice's (new) clone; of it" / "postgres"
     script = (
         "import sys, psycopg; from pathlib import Path; from deploy.databases import embedded\n"
         "folder = embedded.start(Path(sys.argv[1]))\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import checks as django
 from django.db import connections
 from pytest_django import Settings
@@ -98,6 +99,17 @@ def test_local_bucket_and_no_release_in_production(conf: DeployConf, settings: S
     broken = replace(conf, release=None)
     assert ids(run(broken, "configuration")) == ["deploy.P011", "deploy.P012"]
     assert ids(run(replace(broken, environment="local"), "configuration")) == []
+
+
+def test_databases_that_no_release_migrates_are_named(
+    conf: DeployConf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = settings.DATABASES["default"]
+    replica = {**ours, "TEST": {"MIRROR": "default"}}
+    monkeypatch.setattr(settings, "DATABASES", {"default": ours, "reports": ours, "replica": replica})
+    (finding,) = run(conf, "configuration").findings
+    assert finding.id == "deploy.P013"
+    assert "not reports." in finding.message
 
 
 # settings

@@ -189,3 +189,40 @@ def test_bad_release_names_change_nothing(postgresql: Project) -> None:
     report = postgresql.report("predeploy", release="../../etc", expect=2)
     assert [f["id"] for step in report["steps"] for f in step["findings"]] == ["deploy.C006"]
     assert not (postgresql.path / ".deploy").exists()
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(project: Project) -> None:
+    report = project.report("predeploy", "--dry-run", release="r1")
+    facts = step_of(report, "plan")["facts"]
+    assert facts["backup"] == "take one"
+    assert "shop.0001_initial" in facts["migrate"]
+    assert facts["left_for_postdeploy"] == []
+    assert "lock" not in [step["name"] for step in report["steps"]]
+    bucket = project.path / ".deploy" / "bucket"
+    assert [path for path in bucket.rglob("*") if path.is_file() and "%system" not in path.parts] == []
+    project.report("predeploy", release="r1")
+    assert project.report("predeploy", "--dry-run", release="r1")["ok"]
+    assert project.status("r1") == "prepared"
+
+
+def test_a_mistake_in_the_call_says_nothing_of_the_release(postgresql: Project) -> None:
+    postgresql.report("predeploy", release="r1")
+    postgresql.report("predeploy", "--skip-check", "nope=because", release="r1", expect=2)
+    assert postgresql.status("r1") == "prepared"
+
+
+def test_an_unexpected_stop_is_recorded_as_a_failure(postgresql: Project) -> None:
+    postgresql.write("shop/migrations/0002_broken.py", "raise RuntimeError('no migration')")
+    report = postgresql.report(
+        "predeploy", "--skip-check", "database=broken on purpose", release="r1", expect=2
+    )
+    assert "deploy.R001" in [f["id"] for step in report["steps"] for f in step["findings"]]
+    (postgresql.path / "shop/migrations/0002_broken.py").unlink()
+    row = postgresql.report("releases", "list", release="r1")["steps"][0]["facts"]["releases"][0]
+    assert (row["status"], row["why"]) == ("failed", "gate: deploy.L023")
+
+
+def test_a_text_goes_with_neither_resolve_nor_list(postgresql: Project) -> None:
+    for option in ("--resolve", "--list"):
+        report = postgresql.report("announce", "text", option, release="r1", expect=2)
+        assert [f["id"] for step in report["steps"] for f in step["findings"]] == ["deploy.R002"]

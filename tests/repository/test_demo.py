@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,8 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    target = tmp_path / "a folder with a space"
+def copy() -> Iterator[Path]:
+    # Not in pytest's own folder: as root the server runs as another user, and every pytest that starts on
+    # this machine closes that folder to all others.
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        yield _copied(Path(folder, "a folder with a space"))
+
+
+def _copied(target: Path) -> Path:
     for name in ("bin", "deploy", "optifit", "docs"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "manage.py", target)

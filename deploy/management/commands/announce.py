@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from deploy.conf import DeployConf
 from deploy.management.command import DeployCommand
@@ -35,6 +35,8 @@ class Command(DeployCommand):
         from deploy.releases import notices
         from deploy.releases.session import Session
 
+        if options["text"] and (options["resolve"] or options["only_list"]):
+            raise CommandError("A text goes with neither --resolve nor --list.")
         session = Session.open(conf)
         release = self.report.release = session.identity.name
         with self.report.step("notices") as step:

@@ -34,6 +34,9 @@ class Command(DeployCommand):
             help="Wait this long for another deploy to end (default: 0, exit 75 at once).",
         )
         parser.add_argument(
+            "--dry-run", action="store_true", help="Check and judge, say what would be done, and do nothing."
+        )
+        parser.add_argument(
             "--skip-check",
             action="append",
             default=[],
@@ -47,9 +50,13 @@ class Command(DeployCommand):
 
         session = Session.open(conf, release=options["release"])
         self.report.release = session.identity.name
-        Predeploy(
+        predeploy = Predeploy(
             session,
             self.report,
             skip_checks=tuple(options["skip_check"]),
             wait_for_lock_seconds=options["wait_for_lock"],
-        ).run()
+        )
+        if options["dry_run"]:
+            predeploy.plan()
+        else:
+            predeploy.run()
