@@ -6,38 +6,22 @@ Every key has its default here; every mistake is a finding with an id. Nothing e
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from deploy.conf_values import NAME, Reader, are_relative, is_bucket, is_name, is_openapi, is_path
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import register_secret
 
-UNKNOWN_KEY = FindingType(
-    "deploy.C001",
-    "error",
-    "DEPLOY has no key {key!r}.{nearest}",
-    "Remove it or correct it; the keys are: {known}.",
-)
-WRONG_TYPE = FindingType(
-    "deploy.C002",
-    "error",
-    "DEPLOY[{key!r}] is a {actual}, not {expected}.",
-    "Set DEPLOY[{key!r}] to {expected}.",
-)
-WRONG_VALUE = FindingType(
-    "deploy.C003", "error", "DEPLOY[{key!r}] is {value!r}: {reason}.", "Set DEPLOY[{key!r}] to {example}."
-)
 NOT_A_DICT = FindingType(
     "deploy.C004",
     "error",
@@ -57,9 +41,7 @@ RELEASE_INVALID = FindingType(
     "Use a commit hash or a tag: RELEASE=$(git rev-parse HEAD)",
 )
 
-# Release, project and environment become parts of object names, so they are held to what every bucket,
-# label, header and shell takes unquoted.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+__all__ = ["NAME", "DeployConf", "keys", "load", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,108 +101,6 @@ class DeployConf:
     min_free_bytes: int
 
 
-T = TypeVar("T")
-
-
-class _Reader:
-    """Takes values out of the raw dict, collecting a finding for each mistake."""
-
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.raw = raw
-        self.known: list[str] = []
-        self.findings: list[Finding] = []
-
-    def take(
-        self,
-        key: str,
-        default: T,
-        expected: str,
-        accepts: Callable[[Any], bool],
-        check: Callable[[Any], str | None] = lambda _: None,
-        example: str = "",
-    ) -> T:
-        self.known.append(key)
-        if key not in self.raw or self.raw[key] is None:
-            return default
-        value = self.raw[key]
-        if not accepts(value):
-            self.findings.append(WRONG_TYPE(key=key, actual=type(value).__name__, expected=expected))
-            return default
-        if reason := check(value):
-            self.findings.append(
-                WRONG_VALUE(key=key, value=value, reason=reason, example=example or expected)
-            )
-            return default
-        return value  # type: ignore[no-any-return]  # `accepts` has checked it
-
-    def text(
-        self, key: str, default: str, check: Callable[[str], str | None] = lambda _: None, example: str = ""
-    ) -> str:
-        return self.take(key, default, "a string", lambda v: isinstance(v, str), check, example)
-
-    def number(self, key: str, default: float, *, least: float, most: float) -> float:
-        return float(
-            self.take(
-                key,
-                default,
-                "a number",
-                lambda v: isinstance(v, int | float) and not isinstance(v, bool),
-                lambda v: None if least <= v <= most else f"it must be from {least:g} to {most:g}",
-                f"{default:g}",
-            )
-        )
-
-    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
-        return self.take(
-            key,
-            default,
-            "a whole number",
-            lambda v: isinstance(v, int) and not isinstance(v, bool),
-            lambda v: None if least <= v <= most else f"it must be from {least} to {most}",
-            str(default),
-        )
-
-    def unknown(self) -> None:
-        for key in self.raw:
-            if key not in self.known:
-                near = difflib.get_close_matches(str(key).upper(), self.known, n=1, cutoff=0.6)
-                self.findings.append(
-                    UNKNOWN_KEY(
-                        key=key,
-                        nearest=f" Did you mean {near[0]!r}?" if near else "",
-                        known=", ".join(sorted(self.known)),
-                    )
-                )
-
-
-def _is_name(value: str) -> str | None:
-    return None if NAME.match(value) else "only letters, digits, '.', '_' and '-' are allowed, 100 at most"
-
-
-def _is_bucket(value: str) -> str | None:
-    if re.match(r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?\Z", value):
-        return None if ".." not in value else "'..' is not allowed"
-    if value.startswith("file:///") and ".." not in Path(value.removeprefix("file://")).parts:
-        return None
-    return "it is neither gs://BUCKET[/PREFIX] nor file:///ABSOLUTE/PATH"
-
-
-def _is_path(value: str) -> str | None:
-    return None if value.startswith("/") and not value.startswith("//") else "it must start with one '/'"
-
-
-def _are_relative(values: Sequence[str]) -> str | None:
-    wrong = [value for value in values if not value or value.startswith("/") or ".." in value.split("/")]
-    return f"{wrong[0]!r} is not a path below STATIC_URL" if wrong else None
-
-
-def _is_openapi(value: Mapping[str, Any]) -> str | None:
-    strings = all(isinstance(part, str) and part for part in value.values())
-    if set(value) != {"path", "callable"} or not strings:
-        return "it needs exactly the keys 'path' and 'callable', both strings"
-    return None if "." in value["callable"] else "'callable' is not a dotted path"
-
-
 def _base_dir() -> Path:
     base = getattr(settings, "BASE_DIR", None)
     return Path(base).resolve() if base else Path.cwd()
@@ -239,7 +119,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
     if not isinstance(raw, Mapping):
         not_a_dict = NOT_A_DICT(actual=type(raw).__name__)
         raw = {}
-    take = _Reader(raw)
+    take = Reader(raw)
     base_dir = _base_dir()
     local = f"file://{base_dir / '.deploy'}"
     aliases = dict(getattr(settings, "DATABASES", {}) or {})
@@ -249,17 +129,17 @@ def read() -> tuple[DeployConf, list[Finding]]:
         {},
         "a dict of 'path' and 'callable'",
         lambda v: isinstance(v, Mapping),
-        _is_openapi,
+        is_openapi,
         "{'path': 'docs/openapi.json', 'callable': 'project.api.openapi_schema'}",
     )
     conf = DeployConf(
-        project=take.text("PROJECT", str(settings.ROOT_URLCONF).partition(".")[0], _is_name, "'optifit'"),
+        project=take.text("PROJECT", str(settings.ROOT_URLCONF).partition(".")[0], is_name, "'optifit'"),
         environment=take.text(
-            "ENVIRONMENT", "local" if settings.DEBUG else "production", _is_name, "'production'"
+            "ENVIRONMENT", "local" if settings.DEBUG else "production", is_name, "'production'"
         ),
-        bucket=take.text("BUCKET", f"{local}/bucket", _is_bucket, "'gs://my-bucket/optifit'").rstrip("/"),
+        bucket=take.text("BUCKET", f"{local}/bucket", is_bucket, "'gs://my-bucket/optifit'").rstrip("/"),
         static_bucket=take.text(
-            "STATIC_BUCKET", f"{local}/static", _is_bucket, "'gs://my-static-bucket'"
+            "STATIC_BUCKET", f"{local}/static", is_bucket, "'gs://my-static-bucket'"
         ).rstrip("/"),
         database=take.text("DATABASE", "default"),
         release=release,
@@ -293,11 +173,11 @@ def read() -> tuple[DeployConf, list[Finding]]:
         backup_keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
         backup_digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 1024**3, least=0, most=1024**5),
         upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),
-        scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", _is_name, "'deploy_scratch'"),
+        scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", is_name, "'deploy_scratch'"),
         smoke_account=take.text("SMOKE_ACCOUNT", os.environ.get("SMOKE_ACCOUNT", "")),
         smoke_password=take.text("SMOKE_PASSWORD", os.environ.get("SMOKE_PASSWORD", "")),
         smoke_timeout_seconds=take.number("SMOKE_TIMEOUT_SECONDS", 60, least=1, most=600),
-        smoke_login_path=take.text("SMOKE_LOGIN_PATH", "/admin/login/", _is_path, "'/admin/login/'"),
+        smoke_login_path=take.text("SMOKE_LOGIN_PATH", "/admin/login/", is_path, "'/admin/login/'"),
         smoke_api_path=take.text("SMOKE_API_PATH", ""),
         smoke_api_login_path=take.text("SMOKE_API_LOGIN_PATH", ""),
         github_actions=os.environ.get("GITHUB_ACTIONS") == "true",
@@ -308,7 +188,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
                 (),
                 "a list of paths below STATIC_URL",
                 lambda v: isinstance(v, list | tuple) and all(isinstance(part, str) for part in v),
-                _are_relative,
+                are_relative,
                 "['robots.txt', 'favicon.ico']",
             )
         ),
@@ -320,7 +200,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
     findings = [*([not_a_dict] if not_a_dict else []), *take.findings]
     if conf.database not in aliases:
         findings.append(UNKNOWN_DATABASE(alias=conf.database, known=", ".join(aliases) or "(none)"))
-    if release and (reason := _is_name(release)):
+    if release and (reason := is_name(release)):
         findings.append(RELEASE_INVALID(release=release, reason=reason))
     _register_secrets(conf, aliases)
     return conf, findings

@@ -113,7 +113,7 @@ def summary(story: Story, *, failed: str, seconds: float) -> None:
         KeyboardInterrupt,
     ):  # what failed the story may fail the ledger too
         timings_by_release = {}
-    for release, timings in timings_by_release.items():
+    for release, timings in sorted(timings_by_release.items()):
         steps.add_row(release, *(f"{timings[name]:.2f}" if name in timings else "–" for name in _STEPS_SHOWN))
     console.print(steps)
     asked, lost = sum(story.visitors.answered.values()), len(story.visitors.failures)
