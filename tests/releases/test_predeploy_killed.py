@@ -72,6 +72,12 @@ def test_killed_in_a_step_the_next_run_converges(project: Project, step: str, de
     if step not in ("lock", "record"):
         assert taken_over == ["deploy.L003"]
 
+    if step in ("rehearse", "static"):
+        assert "proved at" in step_of(report, "backup")["skipped"]
+    if step == "static":
+        assert "proved at" in step_of(report, "restore")["skipped"]
+        assert "proved at" in step_of(report, "rehearse")["skipped"]
+
     assert project.status("r2") == "prepared"
     assert project.query("SELECT count(*) FROM django_migrations WHERE name = '0002_stock'") == [(1,)]
     assert project.query("SELECT count(*) FROM shop_product WHERE name LIKE '%!%!'") == [(0,)]
