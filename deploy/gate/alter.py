@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .effect import Effect, normal_type
-from .effects import _default, _Reader, _text
+from .reader import Reader, default_of, spelled
 from .tokens import parenthesised, split_list
 
 if TYPE_CHECKING:
     from .tokens import Token
 
 
-def read_alter(reader: _Reader) -> list[Effect]:
+def read_alter(reader: Reader) -> list[Effect]:
     """The effects of an ALTER statement whose first word has been read."""
     reader.accept("foreign")
     if reader.accept("table"):
@@ -37,7 +37,7 @@ def read_alter(reader: _Reader) -> list[Effect]:
 
 
 def _alter_table(table: str, tokens: list[Token]) -> list[Effect]:
-    reader = _Reader(tokens)
+    reader = Reader(tokens)
     if reader.accept("rename"):
         if reader.accept("to"):
             return [Effect("rename_table", table, new=reader.identifier(), verb="RENAME TO")]
@@ -51,10 +51,10 @@ def _alter_table(table: str, tokens: list[Token]) -> list[Effect]:
         return [Effect("rename_column", table, column, new=reader.identifier(), verb="RENAME COLUMN")]
     if reader.accept("set", "schema"):
         return [Effect("rename_table", table, new=f"{reader.identifier()}.{table}", verb="SET SCHEMA")]
-    return [effect for part in split_list(tokens) for effect in _action(table, _Reader(part))]
+    return [effect for part in split_list(tokens) for effect in _action(table, Reader(part))]
 
 
-def _action(table: str, reader: _Reader) -> list[Effect]:
+def _action(table: str, reader: Reader) -> list[Effect]:
     if reader.accept("add"):
         return _add(table, reader)
     if reader.accept("drop"):
@@ -85,19 +85,33 @@ def _action(table: str, reader: _Reader) -> list[Effect]:
     return [Effect("other", table, verb="ALTER TABLE")]
 
 
-def _add(table: str, reader: _Reader) -> list[Effect]:
+def _add(table: str, reader: Reader) -> list[Effect]:
     if not reader.peek().is_word("constraint", "primary", "unique", "check", "foreign", "exclude"):
         reader.skip_optional("column", "if not exists")
         return reader.column(table)
     name = reader.identifier() if reader.accept("constraint") else ""
     valid = not _has_pair(reader.tokens, "not", "valid")
     using_index = _has_pair(reader.tokens, "using", "index")
+    index = _after_pair(reader.tokens, "using", "index").identifier()
+    deferrable = any(token.is_word("deferrable") for token in reader.tokens) and not _has_pair(
+        reader.tokens, "not", "deferrable"
+    )
     if reader.accept("primary", "key"):
         columns = () if using_index else reader.names_in_parentheses()
-        return [Effect("add_primary_key", table, name=name, columns=columns, using_index=using_index)]
+        return [
+            Effect(
+                "add_primary_key", table, name=name, new=index, columns=columns, using_index=using_index,
+                deferrable=deferrable,
+            )
+        ]  # fmt: skip
     if reader.accept("unique"):
         columns = () if using_index else reader.names_in_parentheses()
-        return [Effect("add_unique", table, name=name, columns=columns, using_index=using_index)]
+        return [
+            Effect(
+                "add_unique", table, name=name, new=index, columns=columns, using_index=using_index,
+                deferrable=deferrable,
+            )
+        ]  # fmt: skip
     if reader.accept("foreign", "key"):
         columns = reader.names_in_parentheses()
         reader.accept("references")
@@ -115,10 +129,10 @@ def _add(table: str, reader: _Reader) -> list[Effect]:
     inside, _ = parenthesised(reader.tokens, reader.at)
     noise = {"and", "or", "not", "is", "null", "in", "between", "like", "true", "false"}
     mentioned = tuple(token.text for token in inside if token.is_identifier and token.text not in noise)
-    return [Effect("add_check", table, name=name, new=_text(inside), columns=mentioned, valid=valid)]
+    return [Effect("add_check", table, name=name, new=spelled(inside), columns=mentioned, valid=valid)]
 
 
-def _drop(table: str, reader: _Reader) -> list[Effect]:
+def _drop(table: str, reader: Reader) -> list[Effect]:
     if reader.accept("constraint"):
         reader.accept("if", "exists")
         return [Effect("drop_constraint", table, name=reader.identifier(), verb="DROP CONSTRAINT")]
@@ -126,7 +140,7 @@ def _drop(table: str, reader: _Reader) -> list[Effect]:
     return [Effect("drop_column", table, reader.identifier(), verb="DROP COLUMN")]
 
 
-def _alter_column(table: str, reader: _Reader) -> list[Effect]:
+def _alter_column(table: str, reader: Reader) -> list[Effect]:
     if reader.accept("constraint"):
         return [Effect("other", table, name=reader.identifier(), verb="ALTER CONSTRAINT")]
     reader.accept("column")
@@ -138,7 +152,7 @@ def _alter_column(table: str, reader: _Reader) -> list[Effect]:
     if reader.accept("drop", "default"):
         return [Effect("drop_default", table, column, verb="DROP DEFAULT")]
     if reader.peek().is_word("set") and reader.peek(1).is_word("default"):
-        return [Effect("set_default", table, column, default=_default(reader.rest()), verb="SET DEFAULT")]
+        return [Effect("set_default", table, column, default=default_of(reader.rest()), verb="SET DEFAULT")]
     if reader.accept("drop", "identity"):
         return [Effect("drop_default", table, column, verb="DROP IDENTITY")]
     if reader.accept("add", "generated"):
@@ -153,9 +167,16 @@ def _alter_column(table: str, reader: _Reader) -> list[Effect]:
             if token.is_word("using", "collate"):
                 break
             kind.append(token)
-        return [Effect("set_type", table, column, new=normal_type(_text(kind)), verb="ALTER COLUMN … TYPE")]
+        return [Effect("set_type", table, column, new=normal_type(spelled(kind)), verb="ALTER COLUMN … TYPE")]
     return [Effect("other", table, column, verb="ALTER COLUMN")]
 
 
 def _has_pair(tokens: list[Token], first: str, second: str) -> bool:
     return any(a.is_word(first) and b.is_word(second) for a, b in pairwise(tokens))
+
+
+def _after_pair(tokens: list[Token], first: str, second: str) -> Reader:
+    for index, (a, b) in enumerate(pairwise(tokens)):
+        if a.is_word(first) and b.is_word(second):
+            return Reader(tokens[index + 2 :])
+    return Reader([])

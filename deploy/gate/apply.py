@@ -23,7 +23,8 @@ from deploy.reporting.report import Step
 from . import plan
 from .effects import effects
 from .errors import database_text, sqlstate
-from .findings import (
+from .plan import MigrationKey, place
+from .run_findings import (
     APPLY_FAILED,
     LOCK_NOT_GIVEN,
     NOT_REVERSIBLE,
@@ -31,7 +32,6 @@ from .findings import (
     STILL_NEEDED,
     UNKNOWN_MIGRATION,
 )
-from .plan import MigrationKey, place
 from .session import Applier, applier
 
 # 55P03 lock_not_available; 40P01 deadlock_detected: both are "another time, perhaps".

@@ -11,10 +11,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 from django.db.models import CheckConstraint
 
+from . import arbiters, reader
+from .arbiters import Arbiter
 from .effect import SERIAL, Effect, normal_type
-from .effects import _text as spelled
 from .plan import migrates
-from .tokens import parenthesised, tokenize
+from .tokens import tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Column:
 class Tightening:
     """A constraint that appeared: what wrote freely before may now be refused.
 
-    `detail` is the condition of a check, the referenced table of a foreign key.
+    `detail` is the condition of a check or unique index, the referenced table of a foreign key.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Table:
     unique: set[frozenset[str]] = field(default_factory=set)
     checks: set[str] = field(default_factory=set)
     tightened: list[Tightening] = field(default_factory=list)
+    arbiters: list[Arbiter] = field(default_factory=list)
     created: bool = False
 
 
@@ -79,6 +81,7 @@ class Catalog:
         A model whose columns can't be told is listed in `unreadable` and left out.
         """
         catalog = cls()
+        editor = connection.SchemaEditorClass(connection, collect_sql=True, atomic=False)
         for model in state.apps.get_models(include_auto_created=True):
             meta = model._meta
             name = bare(meta.db_table)
@@ -87,7 +90,7 @@ class Catalog:
             if not migrates(connection.alias, meta.app_label, meta.model_name):
                 continue
             try:
-                catalog.tables[name] = _table(model, name, connection)
+                catalog.tables[name] = _table(model, name, connection, editor)
             except Exception as error:  # noqa: BLE001 – a project's own field class may fail; it is reported
                 catalog.unreadable.append((meta.label, f"{type(error).__name__}: {error}"[:200]))
         return catalog
@@ -100,6 +103,7 @@ class Catalog:
                 unique=set(table.unique),
                 checks=set(table.checks),
                 tightened=list(table.tightened),
+                arbiters=list(table.arbiters),
             )
             for table in self.tables.values()
         )
@@ -116,10 +120,15 @@ class Catalog:
             for part in effect.added:
                 table.columns[part.column] = _column(part)
             return
+        if effect.kind == "drop_index":
+            for one in self.tables.values():
+                one.arbiters = arbiters.after(one.arbiters, effect)
+            return
         table_or_none = self.tables.get(effect.table)
         if table_or_none is None:
             return
         table = table_or_none
+        table.arbiters = arbiters.after(table.arbiters, effect)
         column = table.columns.get(effect.column)
         if effect.kind == "drop_table":
             del self.tables[effect.table]
@@ -134,10 +143,15 @@ class Catalog:
             kind = effect.kind if effect.kind != "create_index" else "add_unique"
             if effect.using_index:  # the index was there before, and refused as much
                 return
-            detail = effect.new if kind in {"add_check", "add_fk"} else ""
+            detail = effect.new if kind != "add_exclude" else ""
+            if kind == "add_fk" and column is not None:
+                table.columns[column.name] = replace(column, target=effect.new)
             table.tightened.append(Tightening(kind, effect.name, effect.columns, effect.mentions, detail))
         elif effect.kind == "drop_constraint":
             table.tightened = [one for one in table.tightened if one.name != effect.name]
+            for one_column in list(table.columns.values()):
+                if one_column.target and _names_foreign_key(effect, one_column.name):
+                    table.columns[one_column.name] = replace(one_column, target="")
         elif column is not None:
             self._change_column(table, column, effect)
 
@@ -157,6 +171,14 @@ class Catalog:
             table.columns[column.name] = replace(column, default=has_default)
 
 
+def _names_foreign_key(effect: Effect, column: str) -> bool:
+    """DROP CONSTRAINT of a column's foreign key, by PostgreSQL's name, Django's, or `offline`'s."""
+    own = f"{effect.table}_{column}_"
+    return effect.name in {f"{own}fkey", f"{own}foreign_key"} or bool(
+        re.fullmatch(re.escape(own) + "[0-9a-f]{8}_fk.*", effect.name)
+    )
+
+
 def bare(db_table: str) -> str:
     """A table's name without the schema that people smuggle into `db_table` by quotes."""
     return re.split(r'"\."', db_table)[-1].strip('"')
@@ -164,13 +186,7 @@ def bare(db_table: str) -> str:
 
 def same_text(condition: str) -> str:
     """A condition in the spelling of `effects`, without its outermost parentheses."""
-    tokens = tokenize(condition)
-    while tokens and tokens[0].is_sign("("):
-        inside, end = parenthesised(tokens, 0)
-        if end != len(tokens):
-            break
-        tokens = inside
-    return spelled(tokens)
+    return reader.same_text(tokenize(condition))
 
 
 def _column(effect: Effect) -> Column:
@@ -183,7 +199,7 @@ def _column(effect: Effect) -> Column:
     )
 
 
-def _table(model: type, name: str, connection: BaseDatabaseWrapper) -> Table:
+def _table(model: type, name: str, connection: BaseDatabaseWrapper, editor: Any) -> Table:
     meta = model._meta  # type: ignore[attr-defined]  # a model class
     table = Table(name, meta.label)
     for one in meta.local_concrete_fields:
@@ -213,10 +229,10 @@ def _table(model: type, name: str, connection: BaseDatabaseWrapper) -> Table:
         table.unique.add(frozenset(meta.get_field(part).column for part in names))
     for constraint in meta.constraints:
         if isinstance(constraint, CheckConstraint):
-            editor: Any = connection.SchemaEditorClass(connection, collect_sql=True, atomic=False)
             sql = constraint._get_check_sql(model, editor)  # type: ignore[attr-defined]  # not in the stubs
             table.checks.add(same_text(sql))
         whole = not getattr(constraint, "condition", None)
         if whole and (fields := getattr(constraint, "fields", ())):
             table.unique.add(frozenset(meta.get_field(part).column for part in fields))
+    table.arbiters = arbiters.declared(model, name, editor)
     return table

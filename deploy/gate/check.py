@@ -158,6 +158,7 @@ def _verdict(
     vendor = connections[alias].vendor
     touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
     touched |= _tables_changed_in_code_only(collected, old_state, new_state)
+    touched |= _tables_of_dropped_indexes(collected, old_state)
     touched -= {""}
     pending = tuple(one.key for one in collected)
     if not touched and not any(one.unknown for one in collected):
@@ -172,10 +173,10 @@ def _verdict(
     # 1. Which migrations does the deployed code not survive? They, and what depends on them, wait.
     broken: dict[MigrationKey, list[Breakage]] = {}
     catalog = start.copy()
-    seen = set(breakages(old, catalog, touched))
+    seen = set(breakages(old, catalog, touched, upserts=True))
     for one in collected:
         findings += lock_findings(one, catalog, vendor)
-        now = breakages(old, catalog, touched)
+        now = breakages(old, catalog, touched, upserts=True)
         if vendor == "sqlite":
             now = [one_break for one_break in now if "takes less" not in one_break.reason]
         if fresh := [each for each in now if each not in seen]:
@@ -236,6 +237,16 @@ def _tables_changed_in_code_only(
         if apps
         for model in state.apps.get_models(include_auto_created=True)
         if model._meta.app_label in apps
+    }
+
+
+def _tables_of_dropped_indexes(collected: Sequence[Collected], state: ProjectState) -> set[str]:
+    """DROP INDEX names no table; an index that is a model's constraint has one."""
+    dropped = {effect.name for one in collected for effect in one.effects if effect.kind == "drop_index"}
+    return {
+        bare(state.apps.get_model(*key)._meta.db_table)
+        for key, model in state.models.items()
+        if dropped and dropped & {one.name for one in model.options.get("constraints", ())}
     }
 
 

@@ -45,8 +45,16 @@ EVERY = ("SELECT", "INSERT", "UPDATE", "DELETE")
 WRITES = ("INSERT", "UPDATE")
 
 
-def breakages(code: Catalog, database: Catalog, tables: Collection[str]) -> list[Breakage]:
-    """What of the code's models, on `tables`, the database would refuse."""
+UPSERT = ("INSERT … ON CONFLICT",)
+
+
+def breakages(
+    code: Catalog, database: Catalog, tables: Collection[str], *, upserts: bool = False
+) -> list[Breakage]:
+    """What of the code's models, on `tables`, the database would refuse.
+
+    `upserts`: the code may have come to rely on what its models say is unique (code in use, not new code).
+    """
     found: list[Breakage] = []
     for name in sorted(set(tables) & set(code.tables)):
         needed = code.tables[name]
@@ -55,6 +63,7 @@ def breakages(code: Catalog, database: Catalog, tables: Collection[str]) -> list
             found.append(Breakage(needed.model, "", EVERY, f"table {name} is not there"))
         else:
             found += _on_table(needed, there)
+            found += _upserts(needed, there) if upserts else []
     return found
 
 
@@ -89,6 +98,21 @@ def _on_table(needed: Table, there: Table) -> list[Breakage]:
     return found
 
 
+def _upserts(needed: Table, there: Table) -> list[Breakage]:
+    return [
+        Breakage(
+            needed.model,
+            "",
+            UPSERT,
+            f"the uniqueness of {one.text} that it may name is gone",
+            there.name,
+            one.text,
+        )
+        for one in needed.arbiters
+        if one.columns <= set(there.columns) and not any(other.serves(one) for other in there.arbiters)
+    ]
+
+
 _RULES = {
     "add_unique": "the uniqueness",
     "add_primary_key": "the primary key",
@@ -109,6 +133,8 @@ def _refused(column: Column, there: Column | None) -> tuple[tuple[str, ...], str
         return None
     if there.generated and not column.generated:
         return WRITES, f"column {column.name} is generated"
+    if column.target and there.target and column.target != there.target:
+        return WRITES, f"column {column.name} references {there.target} instead of {column.target}"
     if column.null and not there.null:
         return WRITES, f"column {column.name} does not take the NULL that the code may write"
     if column.sends_default and not there.default and not there.null:
@@ -122,12 +148,14 @@ def _can_violate(one: Tightening, needed: Table, there: Table) -> bool:
     kind = one.kind
     if kind == "add_unique" and not one.mentions and frozenset(one.columns) in needed.unique:
         return False
+    if kind == "add_unique" and one.detail and _is_declared(one, needed):
+        return False
     if kind == "add_check" and same_text(one.detail) in needed.checks:
         return False
     columns = frozenset((*one.columns, *one.mentions))
     known = columns & set(needed.columns)
     if kind == "add_fk":
-        return any(needed.columns[name].target != one.detail for name in known)
+        return any(not needed.columns[name].target for name in known)  # another target is told by its column
     if one.mentions:  # what an expression makes of a column that the code leaves out is not known
         return bool(known)
     if not known:
@@ -138,6 +166,12 @@ def _can_violate(one: Tightening, needed: Table, there: Table) -> bool:
         unknown = [there.columns[name] for name in columns - known if name in there.columns]
         return not any(one.null and not one.default for one in unknown)
     return True
+
+
+def _is_declared(one: Tightening, needed: Table) -> bool:
+    return any(
+        (each.columns, each.definition) == (frozenset(one.columns), one.detail) for each in needed.arbiters
+    )
 
 
 def misfit(code: str, column: str) -> tuple[tuple[str, ...], str] | None:

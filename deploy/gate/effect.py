@@ -27,11 +27,11 @@ class Effect:
         table, column, name: bare names, lower case unless quoted; name is the constraint's, index's or
             object's.
         new: the new name of a rename, the new type of a column, the referenced table of a foreign key, the
-            condition of a check.
+            condition of a check, the expressions and condition of an index, the index that a constraint uses.
         columns: of an index, constraint or new table's definition.
         not_null, default, generated, identity: of a new column; default is SQL text.
         mentions: columns inside the expressions of an index or constraint.
-        concurrently, valid, using_index, unique, batched: how it is done.
+        concurrently, valid, using_index, unique, batched, deferrable: how it is done.
         verb: the statement's first words, for messages.
     """
 
@@ -52,6 +52,7 @@ class Effect:
     using_index: bool = False
     unique: bool = False
     batched: bool = False
+    deferrable: bool = False
     verb: str = ""
 
 

@@ -8,90 +8,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 
-from .effect import SERIAL, Effect, normal_type
+from .effect import Effect
+from .reader import Reader
 from .tokens import Token, parenthesised, split, split_list, tokenize
-
-_COLUMN_ENDS = (
-    "not", "null", "default", "constraint", "check", "unique", "primary",
-    "references", "generated", "collate",
-    "using", "deferrable", "initially", "storage", "compression",
-)  # fmt: skip
 
 
 def effects(sql: str) -> list[Effect]:
     """Every effect of a script, in order."""
     found: list[Effect] = []
     for statement in split(tokenize(sql)):
-        found += _Reader(statement).read()
+        found += _Statement(statement).read()
     return found
 
 
-class _Reader:
-    """Reads one statement from left to right."""
+class _Statement(Reader):
+    """Reads one whole statement."""
 
-    def __init__(self, tokens: list[Token]) -> None:
-        self.tokens = tokens
-        self.at = 0
-
-    # -- moving ----------------------------------------------------------------------------------------
-    def peek(self, ahead: int = 0) -> Token:
-        index = self.at + ahead
-        return self.tokens[index] if index < len(self.tokens) else Token("end", "")
-
-    def accept(self, *words: str) -> bool:
-        """Step over these words if they come next, in this order."""
-        if all(self.peek(index).is_word(word) for index, word in enumerate(words)):
-            self.at += len(words)
-            return True
-        return False
-
-    def skip_optional(self, *phrases: str) -> None:
-        for phrase in phrases:
-            self.accept(*phrase.split())
-
-    def identifier(self) -> str:
-        """A name, without its schema."""
-        name = ""
-        while self.peek().is_identifier:
-            name = self.peek().text
-            self.at += 1
-            if not self.peek().is_sign("."):
-                break
-            self.at += 1
-        return name
-
-    def rest(self) -> list[Token]:
-        return self.tokens[self.at :]
-
-    def names_in_parentheses(self) -> tuple[str, ...]:
-        while self.at < len(self.tokens) and not self.peek().is_sign("("):
-            self.at += 1
-        inside, self.at = parenthesised(self.tokens, self.at)
-        return tuple(
-            part[0].text
-            for part in split_list(inside)
-            if part[0].is_identifier and not (len(part) > 1 and part[1].is_sign("("))
-        )
-
-    def mentioned_in_expressions(self) -> tuple[str, ...]:
-        """The names in those parts of the next parentheses that are no plain column; moves nothing."""
-        start = self.at
-        while start < len(self.tokens) and not self.tokens[start].is_sign("("):
-            start += 1
-        inside, _ = parenthesised(self.tokens, start)
-        found: list[str] = []
-        for part in split_list(inside):
-            if any(token.is_sign("(") for token in part[:2]):
-                found += [
-                    token.text
-                    for token, after in zip(part, [*part[1:], Token("end", "")], strict=True)
-                    if token.is_identifier and not after.is_sign("(")
-                ]
-        return tuple(found)
-
-    # -- statements ------------------------------------------------------------------------------------
     def read(self) -> list[Effect]:
         first = self.peek()
         if not first.is_identifier:
@@ -135,7 +68,7 @@ class _Reader:
         statement: list[Token] = []
         for token in [*tokenize(body), Token("sign", ";")]:
             if token.is_sign(";") or token.is_word("begin", "then", "else", "loop"):
-                found += _Reader(statement).read() if statement and not _is_plpgsql(statement[0]) else []
+                found += _Statement(statement).read() if statement and not _is_plpgsql(statement[0]) else []
                 if statement and statement[0].is_word("execute", "perform", "call"):
                     found.append(Effect("opaque", verb=f"{statement[0].text.upper()} in a DO block"))
                 statement = []
@@ -146,7 +79,7 @@ class _Reader:
     def _with(self) -> list[Effect]:
         for index, token in enumerate(self.tokens):
             if token.is_word("update", "delete") and not self.tokens[index - 1].is_word("for", "on"):
-                nested = _Reader(self.tokens[index:]).read()
+                nested = _Statement(self.tokens[index:]).read()
                 return [replace(effect, batched=True) for effect in nested] if self._has("limit") else nested
         return []
 
@@ -218,7 +151,7 @@ class _Reader:
         self.accept("if", "exists")
         names = []
         for part in split_list(self.rest()):
-            reader = _Reader(part)
+            reader = _Statement(part)
             names.append(reader.identifier())
         names = [name for name in names if name]
         if kind in {"table", "foreign"}:
@@ -263,11 +196,13 @@ class _Reader:
         self.skip_optional("on", "only")
         table = self.identifier()
         mentions = self.mentioned_in_expressions()
+        start = self.at
         columns = self.names_in_parentheses()
+        definition = self.beyond_columns(start, expressions=bool(mentions))
         return [
             Effect(
-                "create_index", table, name=name, columns=columns, mentions=mentions, unique=unique,
-                concurrently=concurrently, verb="CREATE INDEX",
+                "create_index", table, name=name, new=definition, columns=columns, mentions=mentions,
+                unique=unique, concurrently=concurrently, verb="CREATE INDEX",
             )
         ]  # fmt: skip
 
@@ -281,48 +216,8 @@ class _Reader:
                 is_column = not part[0].is_word(
                     "constraint", "primary", "unique", "check", "foreign", "exclude", "like"
                 )
-                added += _Reader(part).column(table)[:1] if is_column else []
+                added += _Statement(part).column(table)[:1] if is_column else []
         return [Effect("create_table", table, added=tuple(added), verb="CREATE TABLE")]
-
-    def column(self, table: str) -> list[Effect]:
-        """A column definition, with the constraints that it carries."""
-        name = self.identifier()
-        start = self.at
-        while self.at < len(self.tokens) and not self.peek().is_word(*_COLUMN_ENDS):
-            self.at += 1
-        kind = normal_type(_text(self.tokens[start : self.at]))
-        options = self.tokens[self.at :]
-        words = [token.text if token.kind == "word" else "" for token in options]
-        column = Effect(
-            "add_column", table, name,
-            new=SERIAL.get(kind, kind),
-            not_null=_follows(words, "not", "null") or _follows(words, "primary", "key") or kind in SERIAL,
-            default=_default(options),
-            generated=_generated(words),
-            identity=kind in SERIAL or "identity" in words,
-            verb="ADD COLUMN",
-        )  # fmt: skip
-        found = [column]
-        if "unique" in words or _follows(words, "primary", "key"):
-            kind = "add_unique" if "unique" in words else "add_primary_key"
-            found.append(Effect(kind, table, name, columns=(name,), verb="UNIQUE"))
-        if "references" in words:
-            reader = _Reader(options)
-            reader.at = words.index("references") + 1
-            target = reader.identifier()
-            # A new column without a default is NULL everywhere: PostgreSQL skips the scan for it.
-            found.append(
-                Effect("add_fk", table, name, new=target, columns=(name,), valid=column.default is not None)
-            )
-        if "check" in words:
-            condition, _ = parenthesised(options, words.index("check") + 1)
-            found.append(
-                Effect(
-                    "add_check", table, name, new=_text(condition), columns=(name,),
-                    valid=column.default is not None,
-                )
-            )  # fmt: skip
-        return found
 
     def _alter(self) -> list[Effect]:
         from .alter import read_alter
@@ -342,36 +237,3 @@ def _is_plpgsql(first: Token) -> bool:
         "while", "exit", "continue", "case", "when", "exception", "get", "null", "assert", "open", "fetch",
         "close", "commit", "rollback",
     )  # fmt: skip
-
-
-def _follows(words: list[str], first: str, second: str) -> bool:
-    return any(pair == (first, second) for pair in pairwise(words))
-
-
-def _generated(words: list[str]) -> str:
-    if "generated" not in words or "identity" in words:
-        return ""
-    return "virtual" if "virtual" in words else "stored"
-
-
-def _default(tokens: list[Token]) -> str | None:
-    """The SQL text after DEFAULT (not of GENERATED BY DEFAULT)."""
-    for index, token in enumerate(tokens):
-        if token.is_word("default") and not (index and tokens[index - 1].is_word("by")):
-            end = index + 1
-            depth = 0
-            while end < len(tokens):
-                part = tokens[end]
-                depth += part.is_sign("(") - part.is_sign(")")
-                if depth == 0 and end > index + 1 and part.is_word(*_COLUMN_ENDS):
-                    break
-                end += 1
-            text = _text(tokens[index + 1 : end])
-            return None if text.lower() == "null" else text
-    return None
-
-
-def _text(tokens: list[Token]) -> str:
-    """Tokens as SQL text again, for messages and types."""
-    text = " ".join(f'"{t.text}"' if t.kind == "name" else t.text for t in tokens)
-    return re.sub(r"\s*([(),.\[\]]|::)\s*", r"\1", text)

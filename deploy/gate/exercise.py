@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, connections, models
 from django.db.migrations.state import ProjectState
 from django.db.transaction import atomic
 
-from .errors import database_text
+from deploy.reporting.findings import Finding
+
+from .errors import database_text, sqlstate
 from .plan import migrates
+from .run_findings import NOT_EXERCISED
 from .samples import CannotMake, Maker, Sample, manager, sample
 
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a statement fails. `certain`: no other values could have saved it."""
+
+    text: str
+    certain: bool = False
+
+
 # model label → statement → why it fails
-Failures = dict[str, dict[str, str]]
+Failures = dict[str, dict[str, Failure]]
 
 
 class _RollBack(Exception):  # noqa: N818 – the way out of a savepoint, never seen outside
@@ -39,7 +53,8 @@ def take_samples(found: Iterable[type[models.Model]], alias: str) -> dict[str, S
 
 
 def exercise(found: Iterable[type[models.Model]], alias: str, samples: dict[str, Sample]) -> Failures:
-    """SELECT, INSERT, UPDATE and DELETE of every model, each in a savepoint that is rolled back.
+    """SELECT, INSERT, UPDATE and DELETE of every model, and an upsert on each of its uniquenesses, each in a
+    savepoint that is rolled back.
 
     No signal is sent and no `save` of the project runs: the statements are those that Django's query
     compiler makes from the models. Deferred constraints are checked after each.
@@ -48,19 +63,37 @@ def exercise(found: Iterable[type[models.Model]], alias: str, samples: dict[str,
     maker = Maker(samples, alias)
     for model in found:
         for name, act in _statements(model, alias, maker).items():
-            problem = _try(act, alias)
+            insert = failures.get(model._meta.label, {}).get("INSERT")
+            upsert = name.startswith(_UPSERT)
+            problem = insert if upsert and insert else _try(act, alias)
             if problem:
                 failures.setdefault(model._meta.label, {})[name] = problem
     return failures
 
 
-def newly_broken(before: Failures, after: Failures) -> list[tuple[str, str, str]]:
-    """(model, statement, problem) for what failed after and not before."""
+def not_exercised(baseline: Failures) -> list[Finding]:
+    """What failed on the unchanged schema: of these statements, nothing can be concluded later."""
     return [
-        (label, statement, problem)
+        NOT_EXERCISED(
+            model=label,
+            statement=", ".join(statements),
+            problem=next(iter(statements.values())).text,
+            place=label,
+        )
+        for label, statements in baseline.items()
+    ]
+
+
+def newly_broken(before: Failures, after: Failures) -> list[tuple[str, str, str]]:
+    """(model, statement, problem) for what failed after and not before; an upsert that fails because every
+    INSERT does is not named again.
+    """
+    return [
+        (label, statement, problem.text)
         for label, statements in after.items()
         for statement, problem in statements.items()
         if statement not in before.get(label, {})
+        and not (statement.startswith(_UPSERT) and "INSERT" in statements)
     ]
 
 
@@ -91,11 +124,39 @@ def _statements(model: type[models.Model], alias: str, maker: Maker) -> dict[str
     def delete() -> object:
         return rows.filter(pk=maker.insert(model))._raw_delete(alias)
 
-    return {"SELECT": select, "INSERT": insert, "UPDATE": update, "DELETE": delete}
+    found: dict[str, Callable[[], object]] = {
+        "SELECT": select, "INSERT": insert, "UPDATE": update, "DELETE": delete,
+    }  # fmt: skip
+    if connections[alias].features.supports_update_conflicts_with_target:
+        for fields in unique_fields(model):
+            name = f"{_UPSERT} ({', '.join(one.column for one in fields)})"
+            found[name] = partial(maker.insert, model, conflict=fields)
+    return found
 
 
-def _try(act: Callable[[], object], alias: str) -> str:
-    """Empty when it worked; the rows that it wrote are gone either way."""
+_UPSERT = "UPSERT ON"
+
+
+def unique_fields(model: type[models.Model]) -> list[tuple[Any, ...]]:
+    """What `bulk_create(update_conflicts=True, unique_fields=…)` can name: no condition, not deferrable."""
+    meta = model._meta
+    found: list[tuple[Any, ...]] = [
+        (one,) for one in meta.local_concrete_fields if one.unique and not one.generated
+    ]
+    found += [tuple(meta.get_field(name) for name in names) for names in meta.unique_together]
+    found += [
+        tuple(meta.get_field(name) for name in one.fields)
+        for one in meta.constraints
+        if isinstance(one, models.UniqueConstraint)
+        and one.fields
+        and one.condition is None
+        and not one.deferrable
+    ]
+    return [fields for fields in dict.fromkeys(found) if all(one.model is model for one in fields)]
+
+
+def _try(act: Callable[[], object], alias: str) -> Failure | None:
+    """None when it worked; the rows that it wrote are gone either way."""
     connection = connections[alias]
     try:
         with atomic(using=alias):
@@ -104,9 +165,19 @@ def _try(act: Callable[[], object], alias: str) -> str:
                 connection.check_constraints()
             raise _RollBack  # noqa: TRY301 – leaving the block by it is what rolls back
     except _RollBack:
-        return ""
+        return None
     except DatabaseError as error:
-        return database_text(error)
+        text = database_text(error)
+        return Failure(text, certain=_is_certain(sqlstate(error), text))
     except (CannotMake, ValueError, TypeError, OverflowError, LookupError) as error:
         # Values of a project's own field types; without a baseline it is reported as not exercised.
-        return f"{type(error).__name__}: no value could be made"
+        return Failure(f"{type(error).__name__}: no value could be made")
+
+
+def _is_certain(state: str, text: str) -> bool:
+    """The schema lacks what the code names, has it of another type, or demands what the code does not know.
+
+    Class 42 of https://www.postgresql.org/docs/current/errcodes-appendix.html is about the statement itself.
+    """
+    signs = ("no such", "has no column", "not-null constraint", "NOT NULL constraint", "ON CONFLICT clause")
+    return state.startswith("42") or any(sign in text for sign in signs)

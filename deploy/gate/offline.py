@@ -89,6 +89,8 @@ def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any
             kind = next(
                 (name for name in ("unique", "foreign_key", "check", "index") if kinds.get(name)), "any"
             )
+            if kinds.get("primary_key"):
+                return [f"{model._meta.db_table}_pkey"]
             return [f"{model._meta.db_table}_{'_'.join(column_names or ())}_{kind}"]
 
         def _get_sequence_name(self, *_: str) -> None:

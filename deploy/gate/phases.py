@@ -11,8 +11,8 @@ from deploy.reporting.findings import Finding
 
 from . import advice
 from .catalog import Catalog
-from .compat import Breakage
-from .findings import CONTRACT, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT
+from .compat import UPSERT, Breakage
+from .findings import CONTRACT, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT, STAYS_UNIQUE
 from .offline import Collected
 from .plan import MigrationKey, place
 
@@ -56,6 +56,11 @@ def phase_findings(
         found.append(ORDER(new=new_text, blocker=place(blockers[one.key]), place=where))
     elif one.key in blockers:
         found.append(CONTRACT(old=f"it depends on {place(blockers[one.key])}", place=where))
+    found += [
+        STAYS_UNIQUE(model=each.model, columns=each.column, place=where)
+        for each in broken.get(one.key, ())
+        if each.statements == UPSERT
+    ]
     for effect in one.effects:
         table = old.tables.get(effect.table)
         if effect.kind == "drop_not_null" and table and effect.column in table.columns:

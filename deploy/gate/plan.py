@@ -23,7 +23,8 @@ from django.db.migrations.state import ProjectState
 from deploy.databases.client_tools import UNSUPPORTED_ENGINE
 from deploy.reporting.findings import Finding, Refusal
 
-from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES, UNREACHABLE
+from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES
+from .run_findings import UNREACHABLE
 
 MigrationKey = tuple[str, str]
 

@@ -19,18 +19,18 @@ from deploy.reporting.report import Step
 from . import plan
 from .check import GateReport
 from .errors import database_text
-from .exercise import Failures, exercise, exercised_models, newly_broken, take_samples
-from .findings import (
+from .exercise import Failures, exercise, exercised_models, newly_broken, not_exercised, take_samples
+from .observe import Observed, Observer
+from .plan import MigrationKey, place
+from .run_findings import (
     FAILS_ON_COPY,
     LOCK_TOO_LONG,
     NEW_CODE_BROKEN,
-    NOT_EXERCISED,
+    NEW_CODE_FAILS,
     OLD_CODE_BROKEN,
     REVERSE_DIFFERS,
     REWRITTEN,
 )
-from .observe import Observed, Observer
-from .plan import MigrationKey, place
 from .schema import difference, schema_rows
 from .standin import standing_in
 
@@ -122,7 +122,7 @@ class _Rehearsing:
         old_samples = take_samples(old_models, self.alias)
         baseline = exercise(old_models, self.alias, old_samples)
         result.models = len(old_models)
-        result.findings += _not_exercised(baseline)
+        result.findings += not_exercised(baseline)
         ran: list[MigrationKey] = []
         expand = [key for key in gate.expand if key not in present]
         contract = [key for key in gate.contract if key not in present]
@@ -136,7 +136,7 @@ class _Rehearsing:
         half = self._new_code(executor, present | set(ran) | set(contract))
         contracted = not contract or self._forwards(executor, contract, state, ran) is not None
         whole = self._new_code(executor, present | set(ran)) if contract and contracted else {}
-        self._compare_new_code(half, whole)
+        self._compare_new_code(baseline, half, whole if contract and contracted else None)
         back = self._backwards(executor, ran, present, before_rows)
         expand_reversible = back or all(_is_reversible(executor, key) for key in expand)
         result.verdict = "switch" if survived else "reverse" if expand_reversible else "restore"
@@ -206,19 +206,28 @@ class _Rehearsing:
         new_models = exercised_models(plan.state_of(executor.loader, brought), self.alias)
         return exercise(new_models, self.alias, take_samples(new_models, self.alias))
 
-    def _compare_new_code(self, half: Failures, whole: Failures) -> None:
+    def _compare_new_code(self, baseline: Failures, half: Failures, whole: Failures | None) -> None:
         """What the new code can't do before the contract migrations, but can after them, must not wait.
 
-        What it can't do at either time is its own fault where something is missing, else our values'.
+        What it can't do at either time is its own fault where no other values could help; where they could,
+        it is to be looked at, unless the deployed code could not do it on the old schema either.
         """
-        later = {(model, statement) for model, statement, _ in newly_broken(whole, half)}
-        for label, statements in half.items():
-            for statement, problem in statements.items():
-                sure = (bool(whole) and (label, statement) in later) or _is_missing(problem)
-                make = NEW_CODE_BROKEN if sure else NOT_EXERCISED
-                self.result.findings.append(
-                    make(model=label, statement=statement, problem=problem, place=label)
+        for label, statement, problem in newly_broken({}, half):
+            certain = half[label][statement].certain
+            if whole is not None and statement not in whole.get(label, {}):
+                make = NEW_CODE_BROKEN(model=label, statement=statement, problem=problem, place=label)
+            elif certain or statement not in baseline.get(label, {}):
+                make = NEW_CODE_FAILS(
+                    model=label,
+                    statement=statement,
+                    problem=problem,
+                    values="whatever the values are" if certain else "with the values that could be made",
+                    place=label,
+                    level="error" if certain else "warning",
                 )
+            else:
+                continue
+            self.result.findings.append(make)
 
     def _backwards(
         self,
@@ -262,18 +271,3 @@ def _loses_data(executor: MigrationExecutor, key: MigrationKey) -> bool:
 
     losing = (operations.RemoveField, operations.DeleteModel, operations.RunSQL, operations.RunPython)
     return any(isinstance(one, losing) for one in flattened(executor.loader.graph.nodes[key].operations))
-
-
-def _is_missing(problem: str) -> bool:
-    """The schema lacks what the code names, or demands what the code does not know."""
-    signs = ("does not exist", "no such", "has no column", "not-null constraint", "NOT NULL constraint")
-    return any(sign in problem for sign in signs)
-
-
-def _not_exercised(baseline: Failures) -> list[Finding]:
-    return [
-        NOT_EXERCISED(
-            model=label, statement=", ".join(statements), problem=next(iter(statements.values())), place=label
-        )
-        for label, statements in baseline.items()
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from django.db import DatabaseError, models
+from django.db.models.constants import OnConflict
 from django.db.models.sql import InsertQuery
 from django.db.transaction import atomic
 
@@ -65,8 +66,12 @@ class Maker:
         self.samples = samples
         self.alias = alias
 
-    def insert(self, model: type[models.Model], depth: int = 0) -> Any:
+    def insert(
+        self, model: type[models.Model], depth: int = 0, *, conflict: Sequence[models.Field[Any, Any]] = ()
+    ) -> Any:
         """Insert a row as the release's code would and return its primary key.
+
+        `conflict` makes it an upsert on the uniqueness of these fields (ON CONFLICT (…) DO UPDATE).
 
         Raises:
             DatabaseError: the database refused it.
@@ -81,7 +86,7 @@ class Maker:
         if auto is not None and getattr(row, auto.attname) is None:
             fields.remove(auto)
         returned = list(model._meta.db_returning_fields) or [model._meta.pk]
-        query = InsertQuery(model)
+        query = InsertQuery(model, **_on_conflict(fields, conflict)) if conflict else InsertQuery(model)
         query.insert_values(fields, [row])
         compiler = query.get_compiler(using=self.alias)
         rows = compiler.execute_sql(returning_fields=returned)
@@ -127,6 +132,16 @@ class Maker:
         if one.target_field.primary_key:
             return key
         return manager(target, self.alias).values_list(one.target_field.attname, flat=True).get(pk=key)
+
+
+def _on_conflict(fields: Sequence[Any], conflict: Sequence[Any]) -> dict[str, Any]:
+    """As `bulk_create` asks for it: one ordinary field is written when the row is there."""
+    plain_ones = [one for one in fields if not one.primary_key and one not in conflict]
+    return {
+        "on_conflict": OnConflict.UPDATE,
+        "update_fields": (plain_ones or list(conflict))[:1],
+        "unique_fields": list(conflict),
+    }
 
 
 def _grouped(model: type[models.Model]) -> set[str]:

@@ -23,7 +23,7 @@ from deploy.reporting.findings import Refusal
 
 from .effect import Effect
 from .effects import effects
-from .findings import APPLIER_BUSY
+from .run_findings import APPLIER_BUSY
 
 _NOT_BLOCKING = {"create_index", "drop_index", "reindex"}
 

@@ -15,8 +15,9 @@ from deploy.reporting.report import Step
 
 from . import plan
 from .check import judge
-from .findings import NOT_APPLIED_YET, ORDER, SPLIT, UNREACHABLE
+from .findings import ORDER, SPLIT
 from .plan import MigrationKey, place
+from .run_findings import NOT_APPLIED_YET, UNREACHABLE
 
 # Refused migrations that the new code cannot start without, whatever phase they were put into.
 _NEEDED = {SPLIT.id, ORDER.id}

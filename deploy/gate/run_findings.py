@@ -1,0 +1,117 @@
+"""The findings of what ran: rehearsal, apply, reverse and wait."""
+
+from __future__ import annotations
+
+from deploy.reporting.findings import FindingType
+
+# --- rehearsal ----------------------------------------------------------------------------------------------
+FAILS_ON_COPY = FindingType(
+    "deploy.M040",
+    "error",
+    "It fails on the copy of the data: {problem}",
+    "Correct the migration, or the data that it meets, and rehearse again.",
+)
+OLD_CODE_BROKEN = FindingType(
+    "deploy.M041",
+    "error",
+    "After the expand migrations the deployed code can no longer {statement} {model}: {problem}",
+    "Make the change in a way that both releases survive: python manage.py migrategate check",
+)
+NEW_CODE_BROKEN = FindingType(
+    "deploy.M042",
+    "error",
+    "Before the contract migrations the new code cannot {statement} {model}: {problem}",
+    "Let the expand migrations bring what it needs: python manage.py migrategate check",
+)
+LOCK_TOO_LONG = FindingType(
+    "deploy.M043",
+    "error",
+    "It held {lock} on {table} ({size}) for {seconds:.1f} s on the copy; the limit is {limit:g} s.",
+    "Use the form that does not hold it: python manage.py migrategate check. "
+    "Or raise DEPLOY['STATEMENT_LOCK_TIMEOUT_SECONDS'].",
+)
+REWRITTEN = FindingType(
+    "deploy.M044",
+    "warning",
+    "It rewrote {table} ({size}) under ACCESS EXCLUSIVE in {seconds:.2f} s.",
+    "On a table that grows, add a new column and fill it in batches instead.",
+)
+REVERSE_DIFFERS = FindingType(
+    "deploy.M045",
+    "warning",
+    "Reversing the migrations does not bring the schema back: {problem}",
+    "Going back over them needs the backup; correct their reverse operations if it should not.",
+)
+NOT_EXERCISED = FindingType(
+    "deploy.M046",
+    "info",
+    "{model} could not be exercised before the migrations either ({statement}: "
+    "{problem}); nothing is known of it.",
+    "Put a row into the table, so that the exercise has one to copy.",
+)
+
+NEW_CODE_FAILS = FindingType(
+    "deploy.M047",
+    "error",
+    "On the migrated copy the new code cannot {statement} {model}, {values}: {problem}",
+    "Compare the model with its migrations (python manage.py makemigrations --check); if only the values are "
+    "odd, put a row into the table, so that the exercise has one to copy.",
+    why="The statement is the one that Django makes from the model, on the schema that its migrations left.",
+)
+
+# --- apply, reverse, wait -----------------------------------------------------------------------------------
+APPLIER_BUSY = FindingType(
+    "deploy.M050",
+    "error",
+    "Another process has been applying migrations for more than {seconds:g} s: {holder}.",
+    "Wait for it, or end it: SELECT pg_terminate_backend({pid});",
+)
+LOCK_NOT_GIVEN = FindingType(
+    "deploy.M051",
+    "error",
+    "It got no lock within {limit:g} s in {attempts} attempts of {seconds:.0f} s "
+    "together; blocked by {blocker}.",
+    "End the blocker or choose a quieter time, then run it again: python manage.py migrategate apply",
+)
+APPLY_FAILED = FindingType(
+    "deploy.M052",
+    "error",
+    "It failed and {rolled_back}: {problem}",
+    "Correct it and run again: python manage.py migrategate rehearse --scratch NAME",
+)
+UNKNOWN_MIGRATION = FindingType(
+    "deploy.M053",
+    "error",
+    "This image has no migration {name}.",
+    "Run the command from the image of the release that has it.",
+)
+NOT_REVERSIBLE = FindingType(
+    "deploy.M054",
+    "error",
+    "It cannot be reversed: {problem}",
+    "Restore the backup that was taken before it: python manage.py restoredb",
+)
+OUT_OF_ORDER = FindingType(
+    "deploy.M055",
+    "error",
+    "It needs {needed} first, which is neither applied nor among those to run.",
+    "python manage.py migrategate check",
+)
+STILL_NEEDED = FindingType(
+    "deploy.M056",
+    "error",
+    "It cannot be reversed while {dependents} is applied.",
+    "Reverse {dependents} first.",
+)
+NOT_APPLIED_YET = FindingType(
+    "deploy.M060",
+    "error",
+    "After {seconds:g} s these migrations of this image are still not applied: {names}.",
+    "python manage.py migrategate apply",
+)
+UNREACHABLE = FindingType(
+    "deploy.M061",
+    "error",
+    "Database {alias} does not answer: {problem}",
+    "Check the address and that the server runs; `migrategate check --all` needs no database.",
+)
