@@ -7,21 +7,25 @@ from dataclasses import dataclass, field
 
 from deploy.reporting.findings import Finding
 
-from .findings import CONTENT_DIFFERS, OBJECTS_DIFFER, ROWS_DIFFER
+from .findings import CONTENT_DIFFERS, OBJECTS_DIFFER, ROWS_DIFFER, SEQUENCE_DIFFERS
 from .manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Rows and digests by table, and number of schema objects by kind (see `Manifest`)."""
+    """Rows and digests by table, number of schema objects by kind, spans of sequences (see `Manifest`)."""
 
     tables: dict[str, int]
     digests: dict[str, str] = field(default_factory=dict)
     objects: dict[str, int] = field(default_factory=dict)
+    sequences: dict[str, list[int]] = field(default_factory=dict)
 
 
 def differences(manifest: Manifest, restored: Contents) -> Iterator[Finding]:
-    """A finding for every table or kind of object that is not as the manifest says."""
+    """A finding for every table, kind of object or sequence that is not as the manifest says.
+
+    What a manifest does not speak of (one of an earlier version) is not compared.
+    """
     for table in sorted(manifest.tables.keys() | restored.tables.keys()):
         saved, found = manifest.tables.get(table), restored.tables.get(table)
         if saved != found:
@@ -44,4 +48,14 @@ def differences(manifest: Manifest, restored: Contents) -> Iterator[Finding]:
         if restored.objects.get(kind, 0) != saved:
             yield OBJECTS_DIFFER(
                 id=manifest.id, kind=kind, saved=saved, restored=restored.objects.get(kind, 0)
+            )
+    for sequence, (lowest, highest) in manifest.sequences.items():
+        position = restored.sequences.get(sequence)
+        if position is None or not lowest <= position[0] <= highest:
+            yield SEQUENCE_DIFFERS(
+                id=manifest.id,
+                sequence=sequence,
+                saved=lowest if lowest == highest else f"{lowest} to {highest}",
+                restored="no number at all" if position is None else position[0],
+                place=sequence,
             )

@@ -79,6 +79,7 @@ def create_backup(
         digests=facts.contents.digests,
         digest_method=facts.digest_method,
         objects=facts.contents.objects,
+        sequences=facts.contents.sequences,
         migrations=facts.migrations,
         extensions=facts.extensions,
         locale=dict(facts.locale),

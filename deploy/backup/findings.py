@@ -146,3 +146,19 @@ DUMP_TOOL_NEWER = FindingType(
     "with its own tools.",
     "apt-get install postgresql-client-{server_major}",
 )
+SETTINGS_LEFT_OUT = FindingType(
+    "deploy.B024",
+    "warning",
+    "The database {live!r} was replaced, and these settings of the one before could not be set on it: "
+    "{settings}.",
+    "Set them as a superuser; their values: SELECT setrole::regrole, setconfig FROM pg_db_role_setting r "
+    "JOIN pg_database d ON d.oid = r.setdatabase WHERE d.datname = '{old}';",
+)
+SEQUENCE_DIFFERS = FindingType(
+    "deploy.B025",
+    "error",
+    "The sequence {sequence} goes on at {restored} after the restore of backup {id}, and at {saved} when it "
+    "was taken.",
+    "New rows would take numbers that are given already; do not rely on this backup: "
+    "python manage.py backupdb",
+)

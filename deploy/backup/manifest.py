@@ -26,6 +26,7 @@ _TEXTS = (
     "crc32c",
     "digest_method",
 )
+_LATER = ("sequences",)  # mappings that a manifest of an earlier version has not
 _MAPPINGS = ("tables", "digests", "objects", "migrations", "sizes", "extensions", "locale")
 
 
@@ -48,7 +49,10 @@ class Manifest:
         tables: rows by table, `schema.table` on PostgreSQL.
         digests: by table, independent of the order of rows; tables over the limit have none.
         digest_method: how `digests` were made, for people and for whoever compares.
-        objects: number of indexes, constraints, sequences, views, functions, triggers, large objects.
+        objects: number of indexes, constraints, sequences, views, functions, triggers, policies, rules,
+            types, large objects.
+        sequences: by sequence the lowest and the highest number that it would have given next while the
+            archive was written: a sequence stands in no snapshot. Empty in manifests before 2026-11-23.
         migrations: applied ones by app, in the order they were applied.
         extensions: version by name. locale: encoding, collate, ctype, provider, locale.
         generation: of the manifest's own object; not part of its content.
@@ -73,6 +77,7 @@ class Manifest:
     digests: dict[str, str] = field(default_factory=dict)
     digest_method: str = ""
     objects: dict[str, int] = field(default_factory=dict)
+    sequences: dict[str, list[int]] = field(default_factory=dict)
     migrations: dict[str, list[str]] = field(default_factory=dict)
     extensions: dict[str, str] = field(default_factory=dict)
     locale: dict[str, str | None] = field(default_factory=dict)
@@ -101,7 +106,7 @@ class Manifest:
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data, `from_dict` reads it."""
         data: dict[str, Any] = {"schema": SCHEMA}
-        data.update({name: getattr(self, name) for name in (*_TEXTS, *_MAPPINGS)})
+        data.update({name: getattr(self, name) for name in (*_TEXTS, *_MAPPINGS, *_LATER)})
         data.update(
             created=self.created.astimezone(UTC).isoformat(),
             duration_seconds=self.duration_seconds,
@@ -124,6 +129,7 @@ class Manifest:
             raise ValueError(f"its schema is {data.get('schema')!r}, and this version reads {SCHEMA}")
         texts: dict[str, Any] = {name: _required(data, name, str) for name in _TEXTS}
         mappings: dict[str, Any] = {name: dict(_required(data, name, dict)) for name in _MAPPINGS}
+        mappings |= {name: dict(_required({name: {}, **data}, name, dict)) for name in _LATER}
         if not is_id(texts["id"]):
             raise ValueError(f"its id {texts['id']!r} is not one of a backup")
         if "/" in texts["archive"] or texts["archive"].startswith("."):
@@ -133,6 +139,9 @@ class Manifest:
         for name in ("sizes", "tables", "objects"):
             if not all(isinstance(value, int) for value in mappings[name].values()):
                 raise ValueError(f"its {name} are not whole numbers")
+        for span in mappings["sequences"].values():
+            if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)):
+                raise ValueError("its sequences are not spans of two whole numbers")
         if not {"raw_bytes", "stored_bytes"} <= mappings["sizes"].keys():
             raise ValueError("its sizes are incomplete")
         created = datetime.fromisoformat(_required(data, "created", str))

@@ -14,7 +14,7 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from .engines import engine_of
-from .findings import NOT_REPLACED, REPLACED, WRONG_ENGINE
+from .findings import NOT_REPLACED, REPLACED, SETTINGS_LEFT_OUT, WRONG_ENGINE
 from .manifest import Manifest
 from .restore import fill
 from .scratch import scratch_prefix
@@ -96,10 +96,12 @@ def replace_database(
         try:
             _require_equal(step)
             guard()
-            engine.swap(new=plan.new, old=plan.old)
+            left_out = engine.swap(new=plan.new, old=plan.old)
         except BaseException:
             engine.drop(plan.new)
             raise
+    if left_out:
+        step.add(SETTINGS_LEFT_OUT(live=plan.live, settings=", ".join(left_out), old=plan.old))
     step.add(REPLACED(live=plan.live, id=manifest.id, old=plan.old))
     return {**facts, "database": plan.live, "kept_as": plan.old}
 

@@ -46,15 +46,27 @@ def restore_beside(
 ) -> dict[str, Any]:
     """Restore into the new database `name`, which must not be there; the facts are `restore_into`'s.
 
+    It is filled under a scratch name and renamed when it is whole. Killed before that, a scratch database is
+    left, which the same call clears away, and so does `drop_stale_scratch` (a SQLite file in another folder
+    than the live one's: only the call).
+
     Raises:
         Refusal: deploy.B009 when there is one; the others as `restore_into`.
     """
     engine = engine_of(conf)
     name = engine.check_name(name)
-    with engine.locked(name, "restoring into"):
+    filling = engine.filling_name(scratch_prefix(conf), name)
+    with engine.locked(name, "restoring into"), engine.locked(filling, "restoring into"):
         if engine.exists(name):
             raise Refusal(DATABASE_EXISTS(name=name))
-        return fill(engine, bucket, manifest, name=name, step=step)
+        engine.drop(filling)
+        facts = fill(engine, bucket, manifest, name=filling, step=step)
+        try:
+            engine.rename(filling, name)
+        except BaseException:
+            engine.drop(filling)
+            raise
+    return {**facts, "database": name}
 
 
 def fill(

@@ -13,6 +13,7 @@ from deploy.reporting.findings import FindingType, Refusal
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from psycopg.sql import Composable
 
 UNREACHABLE = FindingType(
     "deploy.D004",
@@ -54,11 +55,14 @@ BUSY = FindingType(
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL cuts longer names silently
 _MAINTENANCE = "postgres"
+_PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
+_PROVIDERS_SINCE = 15  # LOCALE_PROVIDER of CREATE DATABASE
 
 _LOCALE = """
 SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
        to_jsonb(d)->>'datlocprovider' AS provider,
-       coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') AS locale
+       coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') AS locale,
+       to_jsonb(d)->>'daticurules' AS rules
 FROM pg_database d WHERE datname = current_database()
 """
 
@@ -134,10 +138,12 @@ def names_starting_with(connection: Connection[Any], prefix: str) -> list[str]:
 
 
 def locale(connection: Connection[Any]) -> dict[str, str | None]:
-    """Encoding, collate, ctype, provider (c, i, b) and provider's locale of the connected database."""
+    """Of the connected database: encoding, collate, ctype, provider (c, i, b; None before PostgreSQL 15), the
+    provider's locale, and the rules of ICU.
+    """
     row = connection.execute(_LOCALE).fetchone()
     assert row is not None  # noqa: S101 – a connection has a database
-    return dict(zip(("encoding", "collate", "ctype", "provider", "locale"), row, strict=True))
+    return dict(zip(("encoding", "collate", "ctype", "provider", "locale", "rules"), row, strict=True))
 
 
 def create(connection: Connection[Any], name: str, like: Mapping[str, str | None]) -> None:
@@ -162,19 +168,32 @@ def create(connection: Connection[Any], name: str, like: Mapping[str, str | None
         sql.SQL("LC_COLLATE {}").format(sql.Literal(like["collate"])),
         sql.SQL("LC_CTYPE {}").format(sql.Literal(like["ctype"])),
     ]
-    if like.get("provider") in ("i", "b") and like.get("locale"):
-        provider, option = ("icu", "ICU_LOCALE") if like["provider"] == "i" else ("builtin", "BUILTIN_LOCALE")
-        options.append(
-            sql.SQL("LOCALE_PROVIDER {} {} {}").format(
-                sql.SQL(provider), sql.SQL(option), sql.Literal(like["locale"])
-            )
-        )
+    options.extend(_provider(like, major(connection), name))
     statement = sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(options))
     try:
         connection.execute(statement)
     except psycopg.Error as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise Refusal(NOT_CREATED(name=name, reason=reason)) from error
+
+
+def _provider(like: Mapping[str, str | None], server_major: int, name: str) -> Iterator[Composable]:
+    """The options of the locale's provider; without them the server takes its template's."""
+    from psycopg import sql
+
+    provider = like.get("provider") or "c"  # a source older than providers had libc
+    if provider == "c":
+        if server_major >= _PROVIDERS_SINCE:
+            yield sql.SQL("LOCALE_PROVIDER libc")
+        return
+    if provider not in _PROVIDERS:
+        raise Refusal(NOT_CREATED(name=name, reason=f"its locale is of the unknown provider {provider!r}"))
+    kind, option = _PROVIDERS[provider]
+    yield sql.SQL(f"LOCALE_PROVIDER {kind}")
+    if like.get("locale"):
+        yield sql.SQL(f"{option} {{}}").format(sql.Literal(like["locale"]))
+    if like.get("rules"):
+        yield sql.SQL("ICU_RULES {}").format(sql.Literal(like["rules"]))
 
 
 def drop(connection: Connection[Any], name: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploy.reporting.findings import Refusal
 
@@ -15,6 +15,7 @@ from .postgresql import IN_USE, connect_maintenance
 if TYPE_CHECKING:
     from psycopg import Connection
 
+_T = TypeVar("_T")
 _ATTEMPTS = 4  # of up to 5 s each: so long PostgreSQL waits in a RENAME for others to leave the database
 _ENDING_EVERY_SECONDS = 0.05
 # The settings that PostgreSQL keeps as a list of quoted names (src/include/utils/guc.h, GUC_LIST_QUOTE).
@@ -23,39 +24,61 @@ _LISTS = frozenset(
 )
 
 
-def swap(alias: str, *, live: str, new: str, old: str) -> None:
+def swap(alias: str, *, live: str, new: str, old: str) -> list[str]:
     """Rename `live` to `old` and `new` to `live` in one transaction.
 
     ALTER DATABASE … RENAME is a catalog update and may run in a transaction block (only CREATE DATABASE,
     DROP DATABASE and SET TABLESPACE may not), so there is no moment without a database of the live name:
     whoever is killed in between has changed nothing, and who connects meanwhile waits for the commit.
-    The new database takes over the owner and the settings (ALTER DATABASE … SET) of the live one.
+    The new database takes over the owner, the access and the settings of the live one (ALTER DATABASE … SET
+    and ALTER ROLE … IN DATABASE … SET).
 
     PostgreSQL renames no database in use. The connections to both are ended while the renames wait: by then
     they hold a lock that keeps new ones out, so a pool that reconnects at once does not win the race.
 
+    Returns:
+        The settings that our role may not set, without their values; empty where all were taken over.
+
     Raises:
         Refusal: deploy.D008; nothing was renamed.
     """
+
+    def exchange(connection: Connection[Any]) -> list[str]:
+        _rename(connection, live, old)
+        _rename(connection, new, live)
+        return _take_over(connection, source=old, target=live)
+
+    return _unused(alias, (live, new), exchange)
+
+
+def rename(alias: str, before: str, after: str) -> None:
+    """Rename a database, ending the connections to it; never in the place of another one.
+
+    Raises:
+        Refusal: deploy.D008.
+        psycopg.errors.DuplicateDatabase: `after` is taken.
+    """
+    _unused(alias, (before,), lambda connection: _rename(connection, before, after))
+
+
+def _unused(alias: str, names: Sequence[str], act: Callable[[Connection[Any]], _T]) -> _T:
+    """What `act` returns, in one transaction, with nobody connected to the databases `names`."""
     import psycopg
 
     with connect_maintenance(alias) as connection:
         for _ in range(_ATTEMPTS):
             try:
-                with _ending_connections(alias, (live, new)), connection.transaction():
-                    _rename(connection, live, old)
-                    _rename(connection, new, live)
-                    _take_over(connection, source=old, target=live)
+                with _ending_connections(alias, names), connection.transaction():
+                    return act(connection)
             except psycopg.errors.ObjectInUse:
                 continue
-            return
         users = connection.execute(
             "SELECT DISTINCT concat(usename, ' (', application_name, ')') FROM pg_stat_activity"
-            " WHERE datname = %s",
-            [live],
+            " WHERE datname = ANY(%s)",
+            [list(names)],
         ).fetchall()
     named = ", ".join(str(user) for (user,) in users) or "prepared transactions"
-    raise Refusal(IN_USE(name=live, users=named))
+    raise Refusal(IN_USE(name=names[0], users=named))
 
 
 def _rename(connection: Connection[Any], before: str, after: str) -> None:
@@ -128,7 +151,7 @@ def _take_over_access(connection: Connection[Any], *, source: str, target: str) 
         )
 
 
-def _take_over(connection: Connection[Any], *, source: str, target: str) -> None:
+def _take_over(connection: Connection[Any], *, source: str, target: str) -> list[str]:
     from psycopg import sql
 
     owner = connection.execute(
@@ -142,19 +165,38 @@ def _take_over(connection: Connection[Any], *, source: str, target: str) -> None
             sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(target), sql.Identifier(owner[0]))
         )
     _take_over_access(connection, source=source, target=target)
+    return list(_take_over_settings(connection, source=source, target=target))
+
+
+def _take_over_settings(connection: Connection[Any], *, source: str, target: str) -> Iterator[str]:
+    """Set what was set for the database, for everybody or for one role in it; yields what was refused."""
+    import psycopg
+    from psycopg import sql
+
     settings = connection.execute(
-        "SELECT unnest(setconfig) FROM pg_db_role_setting r JOIN pg_database d ON d.oid = r.setdatabase"
-        " WHERE d.datname = %s AND r.setrole = 0",
+        "SELECT a.rolname, s.setting FROM pg_db_role_setting r"
+        " CROSS JOIN unnest(r.setconfig) WITH ORDINALITY AS s(setting, place)"
+        " JOIN pg_database d ON d.oid = r.setdatabase LEFT JOIN pg_roles a ON a.oid = r.setrole"
+        " WHERE d.datname = %s AND (r.setrole = 0 OR a.oid IS NOT NULL)"
+        " ORDER BY a.rolname NULLS FIRST, s.place",
         [source],
     ).fetchall()
-    for (setting,) in settings:
+    for role, setting in settings:
         key, _, value = str(setting).partition("=")
         # Stored as one text, but a list of quoted names is one only when each is given by itself.
         values = next(csv.reader([value], skipinitialspace=True), []) if key in _LISTS else [value]
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET {} TO {}").format(
-                sql.Identifier(target),
-                sql.Identifier(*key.split(".")),
-                sql.SQL(", ").join(sql.Literal(part) for part in values or [""]),
-            )
-        )
+        whose = sql.SQL("DATABASE {}").format(sql.Identifier(target))
+        if role is not None:
+            whose = sql.SQL("ROLE {} IN {}").format(sql.Identifier(role), whose)
+        try:
+            # A savepoint: another role's settings, or a superuser's, are no reason to stay on the old data.
+            with connection.transaction():
+                connection.execute(
+                    sql.SQL("ALTER {} SET {} TO {}").format(
+                        whose,
+                        sql.Identifier(*key.split(".")),
+                        sql.SQL(", ").join(sql.Literal(part) for part in values or [""]),
+                    )
+                )
+        except (psycopg.ProgrammingError, psycopg.DataError):
+            yield key if role is None else f"{key} of the role {role}"

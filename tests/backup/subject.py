@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -18,6 +19,14 @@ def reached(*_: object, **__: object) -> None:
     sys.stdout.write("reached\n")
     sys.stdout.flush()
     time.sleep(60)
+
+
+def reached_after(act: Callable[..., object]) -> Callable[..., None]:
+    def acted(*args: object) -> None:
+        act(*args)
+        reached()
+
+    return acted
 
 
 def main() -> None:
@@ -36,7 +45,9 @@ def main() -> None:
     from .conftest import ALIAS, configuration_of
 
     entry = copy.deepcopy(connections.settings["default"])
-    connections.settings[ALIAS] = {**entry, "NAME": task["live"]}
+    if task["live"].startswith("/"):
+        entry["ENGINE"] = "django.db.backends.sqlite3"
+    connections.settings[ALIAS] = {**entry, "NAME": task["live"], "OPTIONS": {}}
     conf = configuration_of(Path(task["folder"]), task["project"])
     bucket = LocalBucket(Path(task["folder"]) / "bucket")
     step = Step("killed")
@@ -48,6 +59,13 @@ def main() -> None:
         step.progress = reached  # type: ignore[method-assign]  # in the middle of the stream
         name = backup.scratch_name(conf, "killed")
         backup.restore_into(conf, bucket, manifest, name=name, step=step)
+    elif task["do"] == "restore beside":
+        step.progress = reached  # type: ignore[method-assign]  # in the middle of the stream
+        backup.restore_beside(conf, bucket, manifest, name=task["name"], step=step)
+    elif task["do"] == "name":
+        os.link = reached_after(os.link)  # type: ignore[assignment]  # between the two steps of it
+        swap._rename = reached  # type: ignore[assignment]  # PostgreSQL's one step
+        backup.restore_beside(conf, bucket, manifest, name=task["name"], step=step)
     elif task["do"] == "swap":
         rename = swap._rename
 

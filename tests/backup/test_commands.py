@@ -58,7 +58,7 @@ def test_from_backup_to_restore_and_prune(
 ) -> None:
     code, report = command("backupdb", "--prove", "--reason", "before-import")
     assert (code, ids(report)) == (0, [])
-    assert step_of(report, "restore")["facts"]["tables"] == 8
+    assert step_of(report, "restore")["facts"]["tables"] == 9
     first = step_of(report, "backup")["facts"]["backup"]
     assert databases(conf.scratch_prefix) == set()
     query("INSERT INTO animal VALUES ('late')")

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from deploy import backup
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
+from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .conftest import ALIAS
+from .conftest import ALIAS, configuration_of
 
 Guard = Callable[[], None]
 Query = Callable[..., list[Any]]
@@ -32,9 +37,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextmanager
-def subject(conf: DeployConf, live: str, do: str) -> Iterator[subprocess.Popen[str]]:
+def subject(conf: DeployConf, live: str, do: str, name: str = "") -> Iterator[subprocess.Popen[str]]:
     folder = conf.bucket.removeprefix("file://").removesuffix("/bucket")
-    task = {"do": do, "live": live, "project": conf.project, "folder": folder}
+    task = {"do": do, "live": live, "name": name, "project": conf.project, "folder": folder}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.backup.subject", json.dumps(task)],
         cwd=Path(__file__).parents[2],
@@ -146,3 +151,92 @@ def test_killed_between_the_two_renames(
     backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
     assert len(query("SELECT name FROM ONLY animal")) == 1
     assert len(databases(awkward)) == 2
+
+
+@pytest.mark.parametrize("do", ["restore beside", "name"])
+def test_killed_while_a_database_beside_the_live_one_is_filled(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    databases: Callable[[str], set[str]],
+    do: str,
+) -> None:
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    beside = f"{awkward}_look"
+    for then in ("drop the stale", "restore again"):
+        with subject(conf, awkward, do, name=beside) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "reached\n"
+            assert databases(awkward) == {awkward}
+            assert backup.drop_stale_scratch(conf) == []  # it is being filled
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+        assert databases(awkward) == {awkward}
+        (left,) = databases(conf.scratch_prefix)
+        until(lambda left=left: not (server.is_locked(ALIAS, left) or server.is_locked(ALIAS, beside)))
+        if then == "drop the stale":
+            assert backup.drop_stale_scratch(conf) == [left]
+    step = Step("restore")
+    facts = backup.restore_beside(conf, bucket, manifest, name=beside, step=step)
+
+    assert (facts["database"], step.findings) == (beside, [])
+    assert query("SELECT name FROM ONLY animal", beside) == [("cat",)]
+    assert databases(conf.scratch_prefix) == set()
+
+
+@pytest.mark.parametrize("folder", [".", "elsewhere"])
+def test_killed_while_a_sqlite_file_beside_the_live_one_is_filled(
+    sqlite_conf: DeployConf, bucket: LocalBucket, no_guard: Guard, folder: str
+) -> None:
+    conf = sqlite_conf
+    live = Path(backup.scratch_name(conf, "x")).with_name(backup.database_name(conf))
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    target = live.parent / folder / "look.sqlite3"
+    target.parent.mkdir(exist_ok=True)
+    with subject(conf, str(live), "restore beside", name=str(target)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reached\n"
+        assert not target.exists()
+        assert backup.drop_stale_scratch(conf) == []  # it is being filled
+    assert not target.exists()
+    left = [path for path in target.parent.iterdir() if path.is_file() and path != live]
+    assert len(left) == 1
+    if folder == ".":
+        assert backup.drop_stale_scratch(conf) == [str(left[0])]
+
+    with subject(conf, str(live), "name", name=str(target)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reached\n"
+    with closing(sqlite3.connect(target)) as connection:  # whole, under both names
+        assert connection.execute("SELECT * FROM t").fetchall() == [(1,)]
+    target.unlink()
+
+    facts = backup.restore_beside(conf, bucket, manifest, name=str(target), step=Step("restore"))
+
+    assert facts["database"] == str(target)
+    assert {path for path in target.parent.iterdir() if path.is_file()} - {live} == {target}
+    with pytest.raises(Refusal) as refused:
+        backup.restore_beside(conf, bucket, manifest, name=str(target), step=Step("restore"))
+    assert refused.value.findings[0].id == "deploy.B009"
+
+
+@pytest.fixture
+def sqlite_conf(tmp_path: Path) -> Iterator[DeployConf]:
+    path = tmp_path / "data" / "db.sqlite3"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1);")
+    entry = copy.deepcopy(connections.settings["default"])
+    connections.settings[ALIAS] = {
+        **entry,
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "OPTIONS": {},
+    }
+    yield configuration_of(tmp_path, f"project-{secrets.token_hex(4)}")
+    connections[ALIAS].close()
+    del connections[ALIAS]
+    del connections.settings[ALIAS]

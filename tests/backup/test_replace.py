@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -68,32 +69,53 @@ def test_the_backup_takes_the_live_name_and_the_live_one_is_kept(
 
 
 def test_clients_of_the_live_database_are_ended_however_often_they_come_back(
-    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, no_guard: Guard, query: Query
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    manifest: Manifest,
+    no_guard: Guard,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop = threading.Event()
-    ended: list[None] = []
+    changed = threading.Condition()
+    came = [0, 0]  # how often each client has been connected
+    attempts: list[str] = []
 
-    def client() -> None:
+    def client(number: int) -> None:
         while not stop.is_set():
-            try:
-                with server.connect(ALIAS) as connection:
-                    while not stop.is_set():
-                        connection.execute("SELECT 1")
-                        stop.wait(0.005)
-            except (psycopg.Error, Refusal):
-                ended.append(None)
+            with suppress(psycopg.Error, Refusal), server.connect(ALIAS) as connection:
+                connection.execute("SELECT 1")
+                with changed:
+                    came[number] += 1
+                    changed.notify_all()
+                while not stop.wait(0.005):
+                    connection.execute("SELECT 1")
 
-    clients = [threading.Thread(target=client) for _ in range(2)]
+    rename = swap._rename
+
+    def everybody_comes_back_and_rename(connection: Any, before: str, after: str) -> None:
+        # They have been ended at the beginning of this attempt: no rename before both are there again.
+        if before == awkward:
+            attempts.append(before)
+            with changed:
+                assert changed.wait_for(lambda: min(came) > len(attempts), timeout=60)
+        rename(connection, before, after)
+
+    monkeypatch.setattr(swap, "_rename", everybody_comes_back_and_rename)
+    clients = [threading.Thread(target=client, args=[number]) for number in range(2)]
     for thread in clients:
         thread.start()
     try:
+        with changed:
+            assert changed.wait_for(lambda: min(came) >= 1, timeout=60)
         backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
     finally:
         stop.set()
         for thread in clients:
             thread.join()
 
-    assert len(ended) >= 2
+    assert attempts
     assert animals(query) == ["cat"]
 
 
@@ -220,6 +242,85 @@ def test_restore_beside_needs_a_new_name(
             backup.restore_beside(conf, bucket, manifest, name=name, step=Step("restore"))
         assert refused.value.findings[0].id == f"deploy.{found}"
     assert animals(query) == ["cat", "late"]
+
+
+def test_a_name_that_is_taken_meanwhile_is_not_touched(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, query: Query, databases: Names
+) -> None:
+    beside = f"{awkward}_look"
+    step = Step("restore")
+
+    def take_the_name(*_: object, **__: object) -> None:
+        query(f'CREATE DATABASE "{beside}"')
+        step.progress = lambda *_, **__: None  # type: ignore[method-assign]  # once
+
+    step.progress = take_the_name  # type: ignore[method-assign]  # in the middle of the stream
+    with pytest.raises(Refusal) as refused:
+        backup.restore_beside(conf, bucket, manifest, name=beside, step=step)
+
+    assert refused.value.findings[0].id == "deploy.B009"
+    assert query("SELECT count(*) FROM pg_class WHERE relname = 'animal'", beside) == [(0,)]
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_the_settings_of_a_role_in_the_live_database_are_those_of_the_new_one(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, no_guard: Guard, query: Query
+) -> None:
+    role = f"app {awkward}"
+    query(f'CREATE ROLE "{role}"')
+    settings = (
+        "SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting r"
+        " JOIN pg_database d ON d.oid = r.setdatabase WHERE datname = '{}' ORDER BY 1"
+    )
+    try:
+        query(f"ALTER DATABASE {awkward} SET work_mem TO '7MB'")
+        query(f"ALTER ROLE \"{role}\" IN DATABASE {awkward} SET search_path TO 'Other Schema', public")
+        query(f"ALTER ROLE \"{role}\" IN DATABASE {awkward} SET app.tenant TO 'a=b, c'")
+        query(f"ALTER ROLE postgres IN DATABASE {awkward} SET statement_timeout TO '90s'")
+        before = query(settings.format(awkward))
+
+        step = Step("restore")
+        backup.replace_database(conf, bucket, manifest, guard=no_guard, step=step)
+
+        assert len(before) == 3
+        assert query(settings.format(awkward)) == before
+        assert [finding.id for finding in step.findings] == ["deploy.B017"]
+    finally:
+        with server.connect_maintenance("default") as connection:
+            for name in server.names_starting_with(connection, awkward):
+                connection.execute(f'ALTER ROLE "{role}" IN DATABASE "{name}" RESET ALL')
+            connection.execute(f'DROP ROLE "{role}"')
+
+
+def test_settings_that_the_deployer_may_not_set_are_told_and_stop_nothing(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, no_guard: Guard, query: Query
+) -> None:
+    role = f"owner_{awkward}"
+    query(f"CREATE ROLE {role} LOGIN CREATEDB; GRANT pg_signal_backend TO {role}")
+    query(f"ALTER DATABASE {awkward} OWNER TO {role}")
+    query(f"ALTER DATABASE {awkward} SET log_statement TO 'ddl'")  # a superuser's
+    query(f"ALTER DATABASE {awkward} SET work_mem TO '7MB'")
+    query(f"ALTER ROLE postgres IN DATABASE {awkward} SET app.key TO 'hunter2'")
+    connections[ALIAS].close()
+    connections[ALIAS].settings_dict["USER"] = role
+    step = Step("restore")
+    try:
+        backup.replace_database(conf, bucket, manifest, guard=no_guard, step=step)
+        assert query("SHOW work_mem") == [("7MB",)]
+    finally:
+        connections[ALIAS].settings_dict["USER"] = "postgres"
+        with server.connect_maintenance("default") as connection:
+            for name in server.names_starting_with(connection, awkward):
+                connection.execute(f'ALTER DATABASE "{name}" OWNER TO postgres')
+        query(f"DROP OWNED BY {role}")
+        query(f"DROP ROLE {role}")
+
+    assert [(finding.id, finding.level) for finding in step.findings] == [
+        ("deploy.B024", "warning"),
+        ("deploy.B017", "info"),
+    ]
+    assert "log_statement, app.key of the role postgres" in step.findings[0].message
+    assert "hunter2" not in str(step.findings)
 
 
 def test_a_backup_of_another_engine_is_refused(

@@ -63,6 +63,7 @@ def test_the_manifest_describes_what_was_in_the_snapshot(
         "public.dog": 2,
         "public.event_2025": 72,
         "public.event_2026": 28,
+        "public.guarded": 0,
         "public.order": 200,
         "public.person": 502,
     }
@@ -71,10 +72,18 @@ def test_the_manifest_describes_what_was_in_the_snapshot(
         "indexes": 3,
         "constraints": 3,
         "triggers": 0,
-        "sequences": 2,
+        "sequences": 3,
         "views": 2,
-        "functions": 1,
+        "functions": 6,  # five of them are the constructors of the range and its multirange
+        "policies": 1,
+        "rules": 1,
+        "types": 4,
         "large objects": 1,
+    }
+    assert manifest.sequences == {
+        "public.guarded_id_seq": [1, 1],
+        "public.person_id_seq": [503, 503],
+        "public.tickets": [1014, 1014],
     }
     assert manifest.engine == "postgresql"
     assert manifest.extensions.keys() == {"plpgsql"}
@@ -148,6 +157,12 @@ def test_tables_over_the_limit_are_counted_without_a_digest(
         ({"tables": {"public.gone": 1}}, "deploy.B006"),
         ({"digests": {"public.dog": "1"}}, "deploy.B007"),
         ({"objects": {"indexes": 4}}, "deploy.B008"),
+        ({"objects": {"policies": 2}}, "deploy.B008"),
+        ({"objects": {"rules": 0}}, "deploy.B008"),
+        ({"objects": {"types": 5}}, "deploy.B008"),
+        ({"sequences": {"public.tickets": [1007, 1007]}}, "deploy.B025"),
+        ({"sequences": {"public.guarded_id_seq": [2, 9]}}, "deploy.B025"),
+        ({"sequences": {"public.gone": [1, 1]}}, "deploy.B025"),
     ],
 )
 def test_a_difference_from_the_manifest_is_a_finding(
@@ -231,3 +246,70 @@ def test_the_manifest_is_json_that_a_person_can_read(
     assert data["release"] == "v1"
     assert set(data["sizes"]) == {"raw_bytes", "stored_bytes"}
     assert Manifest.from_dict(data) == manifest
+
+
+def test_a_sequence_that_goes_on_during_the_dump_is_no_difference(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    query("CREATE SEQUENCE down INCREMENT -1 MINVALUE -100 MAXVALUE -1")
+    running = postgresql.running
+
+    def advance_and_run(*args: Any, **kwargs: Any) -> Any:  # after the first reading, before pg_dump's
+        query("SELECT nextval('tickets'), nextval('down'), nextval('down')")
+        return running(*args, **kwargs)
+
+    monkeypatch.setattr(postgresql, "running", advance_and_run)
+    manifest = take(conf, bucket, no_guard)
+    monkeypatch.undo()
+    step = Step("restore")
+    scratch = backup.scratch_name(conf, "v1")
+    backup.restore_into(conf, bucket, manifest, name=scratch, step=step)
+
+    assert manifest.sequences["public.tickets"] == [1014, 1021]
+    assert manifest.sequences["public.down"] == [-3, -1]
+    assert query("SELECT nextval('tickets')", scratch) == [(1021,)]
+    assert step.findings == []
+
+
+def test_many_sequences_are_read_in_a_few_statements(
+    conf: DeployConf, live: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.backup.engines import postgresql_contents
+    from deploy.databases import postgresql as server
+
+    from .conftest import ALIAS
+
+    monkeypatch.setattr(postgresql_contents, "_SEQUENCES_AT_ONCE", 4)
+    with server.connect(ALIAS) as connection:
+        connection.execute("".join(f'CREATE SEQUENCE "s ""{n}" START {n};' for n in range(1, 12)))
+        connection.execute('SELECT setval(\'"s ""3"\', 9223372036854775807)')
+        numbers = postgresql_contents.next_numbers(connection)
+
+    assert len(numbers) == 11
+    assert numbers['public.s "2'] == 2
+    assert numbers['public.s "3'] == 2**63  # at its end
+
+
+def test_a_manifest_of_an_earlier_version_is_restored_and_not_compared_with_what_it_lacks(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard
+) -> None:
+    data = take(conf, bucket, no_guard).as_dict()
+    del data["sequences"]
+    for kind in ("policies", "rules", "types"):
+        del data["objects"][kind]
+    data["locale"].pop("rules")
+    step = Step("restore")
+
+    old = Manifest.from_dict(data)
+    backup.restore_into(conf, bucket, old, name=backup.scratch_name(conf, "v1"), step=step)
+
+    assert old.sequences == {}
+    assert step.findings == []
+    for wrong in ([1], ["1", "2"], 1):
+        with pytest.raises(ValueError, match="sequences"):
+            Manifest.from_dict({**data, "sequences": {"public.tickets": wrong}})

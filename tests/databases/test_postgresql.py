@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import secrets
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
+from deploy.databases import embedded
 from deploy.databases import postgresql as server
 from deploy.databases.scratch import SCRATCH_ALIAS, database_alias
 from deploy.reporting.findings import Refusal
@@ -51,7 +56,14 @@ def test_a_database_of_any_name_is_created_like_another_and_dropped(alias: str, 
 @pytest.mark.parametrize("provider", ["i", "b"])
 def test_the_locale_provider_is_kept(alias: str, name: str, provider: str) -> None:
     locale = {"i": "de-DE", "b": "C.UTF-8"}[provider]
-    like = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": provider, "locale": locale}
+    like = {
+        "encoding": "UTF8",
+        "collate": "C",
+        "ctype": "C",
+        "provider": provider,
+        "locale": locale,
+        "rules": None,
+    }
     with server.connect_maintenance(alias) as connection:
         try:
             server.create(connection, name, like)
@@ -63,6 +75,53 @@ def test_the_locale_provider_is_kept(alias: str, name: str, provider: str) -> No
             return
     with server.connect(alias, name) as new:
         assert server.locale(new) == like
+
+
+@pytest.fixture
+def other_provider() -> Iterator[str]:
+    """The alias of a server whose templates have another locale provider than libc."""
+    # Not pytest's own folder: as root the server is another user, who can't pass through that.
+    with tempfile.TemporaryDirectory(prefix="provider-") as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        Path(folder).chmod(0o711)
+        wheel = embedded._wheel().PostgresServer(data, cleanup_mode=None)
+        if wheel.system_user:
+            shutil.chown(data, wheel.system_user)
+        options = ("--auth=trust", "--encoding=UTF8", "--no-sync", "-U", "postgres", "-D", str(data))
+        builtin = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        argv = [str(wheel.bin_path / "initdb"), *options, *builtin]
+        subprocess.run(argv, user=wheel.system_user, cwd="/", capture_output=True, check=True)
+        socket = embedded.start(data, keep_running=True)
+        entry = {**copy.deepcopy(connections.settings["default"]), "NAME": "postgres", "HOST": str(socket)}
+        connections.settings[ALIAS] = {**entry, "PORT": "", "USER": "postgres", "PASSWORD": "", "OPTIONS": {}}
+        try:
+            yield ALIAS
+        finally:
+            connections[ALIAS].close()
+            del connections[ALIAS]
+            del connections.settings[ALIAS]
+            embedded.stop(data)
+
+
+@pytest.mark.parametrize("provider", ["c", None])
+def test_a_database_with_the_locale_of_libc_keeps_it_on_a_server_of_another(
+    other_provider: str, provider: str | None
+) -> None:
+    like = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": provider}
+    with server.connect_maintenance(other_provider) as connection:
+        assert server.locale(connection)["provider"] == "b"
+        server.create(connection, "like", like)
+    with server.connect(other_provider, "like") as new:
+        assert server.locale(new) == {**like, "provider": "c", "locale": None, "rules": None}
+
+
+def test_a_provider_that_nobody_knows_is_a_finding(alias: str, name: str) -> None:
+    like = {"encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "x"}
+    with server.connect_maintenance(alias) as connection:
+        with pytest.raises(Refusal, match="unknown provider 'x'"):
+            server.create(connection, name, like)
+        assert not server.exists(connection, name)
 
 
 def test_a_lock_on_a_name_holds_until_its_session_ends(alias: str) -> None:

@@ -65,6 +65,9 @@ class Engine(Protocol):
     def scratch_name(self, prefix: str, rest: str) -> str:
         """A name beside the live database that begins with `prefix`."""
 
+    def filling_name(self, prefix: str, name: str) -> str:
+        """The scratch name (always the same) from which `rename` can make `name`."""
+
     def is_named(self, name: str, prefix: str) -> bool:
         """The name is one that `scratch_name(prefix, …)` makes."""
 
@@ -77,6 +80,9 @@ class Engine(Protocol):
     def drop(self, name: str) -> None:
         """Drop it if it is there."""
 
+    def rename(self, before: str, after: str) -> None:
+        """Give the whole database `before` the name `after`. Raises Refusal (deploy.B009) if it is taken."""
+
     def locked(self, name: str, doing: str) -> AbstractContextManager[None]:
         """Keep others from changing `name` meanwhile. Raises Refusal when another process does."""
 
@@ -86,8 +92,11 @@ class Engine(Protocol):
     def is_replaced(self, name: str) -> bool:
         """The name is one that `replaced_name` makes."""
 
-    def swap(self, *, new: str, old: str) -> None:
-        """Make `new` the live one and keep the live one as `old`, atomically. Raises Refusal."""
+    def swap(self, *, new: str, old: str) -> list[str]:
+        """Make `new` the live one and keep the live one as `old`, atomically. Raises Refusal.
+
+        Returns what of the live database's settings could not be brought over, in words.
+        """
 
 
 def engine_of(conf: DeployConf) -> Engine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +15,7 @@ from django.db import connections
 from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
 from deploy.backup.findings import (
+    DATABASE_EXISTS,
     DUMP_FAILED,
     DUMP_TOOL_NEWER,
     GRANTS_NEED_ROLES,
@@ -24,7 +27,7 @@ from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
 from deploy.databases.child_process import ClientProgram, running
 from deploy.databases.client_tools import Tool, find_tool, libpq_environment
-from deploy.databases.swap import swap
+from deploy.databases.swap import rename, swap
 from deploy.reporting.findings import Finding, Refusal
 
 from . import SourceFacts
@@ -34,6 +37,8 @@ from .postgresql_contents import (
     extensions,
     granted_objects,
     measure,
+    next_numbers,
+    spans,
 )
 
 if TYPE_CHECKING:
@@ -61,15 +66,19 @@ class PostgreSQL:
     @contextmanager
     def source(self) -> Iterator[_Dump]:
         """pg_dump of a snapshot, and the counting of the same snapshot beside it."""
-        from psycopg import IsolationLevel
+        import psycopg
 
         with server.connect(self.alias) as connection:
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             connection.autocommit = False
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             assert row is not None  # noqa: S101 – a function call has one row
             tool = self._tool("pg_dump", server.major(connection))
+            try:
+                numbers = next_numbers(connection)
+            except psycopg.Error as error:
+                raise self._failed(tool, str(error).partition("\n")[0]) from error
             argv = [
                 str(tool.path),
                 "--format=custom",
@@ -87,12 +96,16 @@ class PostgreSQL:
                 # The snapshot is pg_dump's from its first answer on; it holds as long as this transaction.
                 counting = pool.submit(measure, connection, limit_bytes=self.conf.backup_digest_limit_bytes)
                 try:
-                    yield _Dump(self, connection, tool, program, counting)
+                    yield _Dump(self, connection, tool, program, counting, numbers)
                 finally:
                     if not counting.done():
                         connection.cancel_safe()
                         with suppress(Exception):  # cancelled; what stops us is on its way up
                             counting.result()
+
+    def _failed(self, tool: Tool, reason: str) -> Refusal:
+        database = self.database_name()
+        return Refusal(DUMP_FAILED(tool=tool.path.name, database=database, reason=reason), exit_code=1)
 
     def _role(self) -> list[str]:
         role = self._settings.get("OPTIONS", {}).get("assume_role")
@@ -146,7 +159,9 @@ class PostgreSQL:
 
     def contents(self, name: str, manifest: Manifest) -> Contents:
         with server.connect(self.alias, name) as connection:
-            return measure(connection, limit_bytes=0, digested=manifest.digests.keys())
+            found = measure(connection, limit_bytes=0, digested=manifest.digests.keys())
+            numbers = next_numbers(connection)
+            return dataclasses.replace(found, sequences=spans(numbers, numbers))
 
     def check_name(self, name: str) -> str:
         if not name or "\0" in name:
@@ -159,6 +174,9 @@ class PostgreSQL:
 
     def scratch_name(self, prefix: str, rest: str) -> str:
         return self.check_name(prefix + rest)
+
+    def filling_name(self, prefix: str, name: str) -> str:
+        return self.scratch_name(prefix, f"into_{hashlib.sha256(name.encode()).hexdigest()[:16]}")
 
     def is_named(self, name: str, prefix: str) -> bool:
         return name.startswith(prefix) and name != self.database_name()
@@ -174,6 +192,14 @@ class PostgreSQL:
     def drop(self, name: str) -> None:
         with server.connect_maintenance(self.alias) as connection:
             server.drop(connection, name)
+
+    def rename(self, before: str, after: str) -> None:
+        from psycopg.errors import DuplicateDatabase
+
+        try:
+            rename(self.alias, before, after)
+        except DuplicateDatabase as error:  # made by somebody who does not ask for the lock
+            raise Refusal(DATABASE_EXISTS(name=after)) from error
 
     @contextmanager
     def locked(self, name: str, doing: str) -> Iterator[None]:
@@ -193,9 +219,9 @@ class PostgreSQL:
         prefix = self._replaced_prefix()
         return name.startswith(prefix) and bool(_MOMENT.fullmatch(name.removeprefix(prefix)))
 
-    def swap(self, *, new: str, old: str) -> None:
+    def swap(self, *, new: str, old: str) -> list[str]:
         connections[self.alias].close()  # our own connection would be ended too
-        swap(self.alias, live=self.database_name(), new=new, old=old)
+        return swap(self.alias, live=self.database_name(), new=new, old=old)
 
 
 class _Dump:
@@ -208,6 +234,7 @@ class _Dump:
         tool: Tool,
         program: ClientProgram,
         counting: Future[Contents],
+        numbers: dict[str, int],
     ) -> None:
         self.stream: Readable = program.stdout
         self._engine = engine
@@ -215,6 +242,7 @@ class _Dump:
         self._tool = tool
         self._program = program
         self._counting = counting
+        self._numbers = numbers
 
     def finish(self) -> SourceFacts:
         import psycopg
@@ -224,14 +252,15 @@ class _Dump:
                 # A count that failed has ended the transaction and its snapshot: that is the cause.
                 if self._counting.done():
                     self._counting.result()
-                raise self._failed(self._program.reason)
+                raise self._engine._failed(self._tool, self._program.reason)
             contents = self._counting.result()
+            sequences = spans(self._numbers, next_numbers(self._connection))
             # The counting set a search_path of its own; Django's table is found with the alias's.
             self._connection.execute("RESET search_path")
             return SourceFacts(
                 server_version=str(self._connection.info.parameter_status("server_version")).split()[0],
                 client_version=str(self._tool.major),
-                contents=contents,
+                contents=dataclasses.replace(contents, sequences=sequences),
                 digest_method=DIGEST_METHOD.format(limit=self._engine.conf.backup_digest_limit_bytes),
                 migrations=applied_migrations(self._connection),
                 extensions=extensions(self._connection),
@@ -239,11 +268,7 @@ class _Dump:
                 findings=tuple(self._findings()),
             )
         except psycopg.Error as error:
-            raise self._failed(str(error).partition("\n")[0]) from error
-
-    def _failed(self, reason: str) -> Refusal:
-        database = self._engine.database_name()
-        return Refusal(DUMP_FAILED(tool=self._tool.path.name, database=database, reason=reason), exit_code=1)
+            raise self._engine._failed(self._tool, str(error).partition("\n")[0]) from error
 
     def _findings(self) -> Iterator[Finding]:
         server_major = server.major(self._connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deploy.backup.contents import Contents
@@ -55,8 +55,23 @@ UNION ALL SELECT 'functions', count(*) FROM pg_proc p JOIN pg_namespace n ON n.o
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
                       AND d.objid = p.oid AND d.deptype = 'e')
+UNION ALL SELECT 'policies', count(*) FROM pg_policy p JOIN own ON own.oid = p.polrelid
+UNION ALL SELECT 'rules', count(*) FROM pg_rewrite w JOIN own ON own.oid = w.ev_class
+    WHERE w.rulename <> '_RETURN'
+UNION ALL SELECT 'types', count(*) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      -- Made by CREATE TYPE or DOMAIN: no table's row, no array, no multirange that comes with its range.
+      AND (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c' OR (t.typtype = 'b' AND t.typcategory <> 'A'))
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass
+                      AND d.objid = t.oid AND d.deptype = 'e')
 UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
 """
+_SEQUENCES = """
+SELECT own.nspname, own.relname, s.seqincrement FROM own JOIN pg_sequence s ON s.seqrelid = own.oid
+ORDER BY own.nspname, own.relname
+"""
+_SEQUENCES_AT_ONCE = 100
 _GRANTS = """
 SELECT count(*) FROM own WHERE EXISTS (
     SELECT 1 FROM aclexplode(own.relacl) AS acl WHERE acl.grantee <> own.relowner)
@@ -98,6 +113,36 @@ def measure(
             digests[key] = str(row[1] or "0")
     objects = {str(kind): int(count) for kind, count in connection.execute(_OWN + _OBJECTS).fetchall()}
     return Contents(tables, digests, objects)
+
+
+def next_numbers(connection: Connection[Any]) -> dict[str, int]:
+    """What every sequence gives next (beyond its bounds where it is at its end), in a few statements.
+
+    A sequence stands in no snapshot: this is of now, whatever the transaction sees of the tables.
+    """
+    from psycopg import sql
+
+    found: dict[str, int] = {}
+    all_of_them = connection.execute(_OWN + _SEQUENCES).fetchall()
+    for first in range(0, len(all_of_them), _SEQUENCES_AT_ONCE):
+        parts = [
+            sql.SQL("SELECT {}, last_value::numeric + CASE WHEN is_called THEN {} ELSE 0 END FROM {}").format(
+                sql.Literal(f"{schema}.{name}"), sql.Literal(increment), sql.Identifier(schema, name)
+            )
+            for schema, name, increment in all_of_them[first : first + _SEQUENCES_AT_ONCE]
+        ]
+        for key, number in connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall():
+            found[str(key)] = int(number)
+    return found
+
+
+def spans(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, list[int]]:
+    """Between which numbers each sequence stood from one reading to the other.
+
+    One that was set back meanwhile (setval, CYCLE) may have stood elsewhere; it is rare, and a backup that is
+    taken again has the span right.
+    """
+    return {key: sorted((number, after[key])) for key, number in before.items() if key in after}
 
 
 def applied_migrations(connection: Connection[Any]) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ from django.db import connections
 
 from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
-from deploy.backup.findings import IN_MEMORY, INTEGRITY, NAME_INVALID, SQLITE_BUSY
+from deploy.backup.findings import DATABASE_EXISTS, IN_MEMORY, INTEGRITY, NAME_INVALID, SQLITE_BUSY
 from deploy.backup.manifest import Manifest
 from deploy.backup.naming import Identity
 from deploy.conf import DeployConf
@@ -93,17 +93,17 @@ class SQLite:
         grants: bool = False,  # noqa: ARG002 – the protocol's
     ) -> None:
         target = Path(name)
-        partial = target.with_name(f"{target.name}.partial")
+        target.touch(mode=0o600, exist_ok=False)
         try:
-            with partial.open("wb") as out:
-                self._same_access(partial)
+            with target.open("wb") as out:
+                self._same_access(target)
                 for piece in raw:
                     out.write(piece)
                 out.flush()
                 os.fsync(out.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        except BaseException:
+            self.drop(name)
+            raise
 
     def _same_access(self, path: Path) -> None:
         """The owner and mode of the live file: whoever serves it must be able to, and nobody else."""
@@ -136,12 +136,18 @@ class SQLite:
     def scratch_name(self, prefix: str, rest: str) -> str:
         return str(self.live.with_name(f"{prefix}{rest}.sqlite3"))
 
+    def filling_name(self, prefix: str, name: str) -> str:
+        # In the folder of `name`, which may be on another disk: a file gets its name only where it lies.
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return str(Path(name).with_name(f"{prefix}into_{digest}.sqlite3"))
+
     def is_named(self, name: str, prefix: str) -> bool:
         path = Path(name)
         return path.parent == self.live.parent and path.name.startswith(prefix) and path != self.live
 
     def exists(self, name: str) -> bool:
-        return Path(name).exists()
+        # A journal without its file counts: SQLite would play it into whatever gets the name.
+        return any(os.path.lexists(name + companion) for companion in ("", *_COMPANIONS))
 
     def names(self, prefix: str) -> list[str]:
         return sorted(
@@ -153,6 +159,15 @@ class SQLite:
     def drop(self, name: str) -> None:
         for path in (Path(name), *(Path(name + companion) for companion in _COMPANIONS)):
             path.unlink(missing_ok=True)
+
+    def rename(self, before: str, after: str) -> None:
+        # A link fails where a rename would replace. Killed between the two, the scratch name is a second one.
+        try:
+            os.link(before, after)
+        except FileExistsError as error:
+            raise Refusal(DATABASE_EXISTS(name=after)) from error
+        Path(before).unlink()
+        _sync_folder(Path(after).parent)
 
     @contextmanager
     def locked(self, name: str, doing: str) -> Iterator[None]:
@@ -185,7 +200,7 @@ class SQLite:
             return False
         return bool(_MOMENT.fullmatch(path.name.removeprefix(before).removesuffix(suffix)))
 
-    def swap(self, *, new: str, old: str) -> None:
+    def swap(self, *, new: str, old: str) -> list[str]:
         """The live file gets a second name, then the new one takes the first: it is never without a file.
 
         Killed between the two, the second name is of the live file itself; the next swap removes it. The
@@ -198,7 +213,7 @@ class SQLite:
                 Path(leftover).unlink()
         if not self.live.exists():
             Path(new).replace(self.live)
-            return
+            return []
         try:
             with closing(_open(self.live)) as live:
                 live.isolation_level = None
@@ -209,6 +224,7 @@ class SQLite:
                 _sync_folder(self.live.parent)
         except sqlite3.OperationalError as error:
             raise Refusal(SQLITE_BUSY(name=self.live, reason=error)) from error
+        return []
 
 
 class _Copy:
