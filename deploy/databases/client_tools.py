@@ -42,6 +42,11 @@ NEWEST_KNOWN = 18
 _TRANSACTION_TIMEOUT_SINCE = 17
 
 
+# What programs have said, by path, time of change (ns) and size: a deploy looks several times, and each time
+# every version that is installed would be started. One that failed is asked again.
+_MAJORS: dict[tuple[str, int, int], int] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A client program and its major version."""
@@ -85,6 +90,10 @@ def find_tool(name: str, *, server_major: int, pg_bin: str = "") -> Tool:
 def _probe(path: Path) -> Tool | None:
     if not os.access(path, os.X_OK):
         return None
+    found = path.stat()
+    file = (str(path), found.st_mtime_ns, found.st_size)
+    if file in _MAJORS:
+        return Tool(path, _MAJORS[file])
     try:
         done = subprocess.run(
             [str(path), "--version"], capture_output=True, text=True, timeout=10, check=True
@@ -92,7 +101,10 @@ def _probe(path: Path) -> Tool | None:
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r"(\d+)(?:\.|devel|beta|rc|$|\s)", done.stdout)
-    return Tool(path, int(match.group(1))) if match else None
+    if match is None:
+        return None
+    _MAJORS[file] = int(match.group(1))
+    return Tool(path, _MAJORS[file])
 
 
 def libpq_environment(database: dict[str, Any], *, name: str | None = None) -> dict[str, str]:

@@ -153,7 +153,7 @@ def test_killed_between_the_two_renames(
     assert len(databases(awkward)) == 2
 
 
-@pytest.mark.parametrize("do", ["restore beside", "name"])
+@pytest.mark.parametrize(("do", "then"), [("restore beside", "drop the stale"), ("name", "restore again")])
 def test_killed_while_a_database_beside_the_live_one_is_filled(
     conf: DeployConf,
     bucket: LocalBucket,
@@ -162,23 +162,23 @@ def test_killed_while_a_database_beside_the_live_one_is_filled(
     query: Query,
     databases: Callable[[str], set[str]],
     do: str,
+    then: str,
 ) -> None:
     manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
     beside = f"{awkward}_look"
-    for then in ("drop the stale", "restore again"):
-        with subject(conf, awkward, do, name=beside) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "reached\n"
-            assert databases(awkward) == {awkward}
-            assert backup.drop_stale_scratch(conf) == []  # it is being filled
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-
+    with subject(conf, awkward, do, name=beside) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reached\n"
         assert databases(awkward) == {awkward}
-        (left,) = databases(conf.scratch_prefix)
-        until(lambda left=left: not (server.is_locked(ALIAS, left) or server.is_locked(ALIAS, beside)))
-        if then == "drop the stale":
-            assert backup.drop_stale_scratch(conf) == [left]
+        assert backup.drop_stale_scratch(conf) == []  # it is being filled
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    assert databases(awkward) == {awkward}
+    (left,) = databases(conf.scratch_prefix)
+    until(lambda: not (server.is_locked(ALIAS, left) or server.is_locked(ALIAS, beside)))
+    if then == "drop the stale":
+        assert backup.drop_stale_scratch(conf) == [left]
     step = Step("restore")
     facts = backup.restore_beside(conf, bucket, manifest, name=beside, step=step)
 

@@ -43,6 +43,20 @@ def test_one_that_is_too_old_is_named(tmp_path: Path) -> None:
     assert "postgresql-client-18" in refused.value.findings[0].hint
 
 
+def test_a_program_is_asked_once_for_its_version_and_again_when_it_has_changed(tmp_path: Path) -> None:
+    folder = pretend(tmp_path, "pg_dump", "17.2")
+    asked = tmp_path / "asked"
+    with (folder / "pg_dump").open("a") as script:
+        script.write(f"echo >>{asked}\n")
+
+    for _ in range(3):
+        assert find_tool("pg_dump", server_major=17, pg_bin=str(folder)).major == 17
+    assert asked.read_text() == "\n"
+
+    pretend(tmp_path, "pg_dump", "18.1 after an upgrade")
+    assert find_tool("pg_dump", server_major=17, pg_bin=str(folder)).major == 18
+
+
 @pytest.mark.parametrize("content", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\necho nothing\n", "not a program"])
 def test_one_that_does_not_run_is_not_there(tmp_path: Path, content: str) -> None:
     (tmp_path / "psql").write_text(content)
