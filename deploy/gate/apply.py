@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
@@ -21,8 +22,9 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from . import plan
-from .effects import effects
+from .blockers import blocker_of
 from .errors import database_text, sqlstate
+from .pieces import Interrupted, apply_in_pieces, forget_finished
 from .plan import MigrationKey, place
 from .run_findings import (
     APPLY_FAILED,
@@ -45,16 +47,18 @@ def apply(
     migrations: Sequence[MigrationKey],
     guard: Callable[[], None],
     step: Step,
+    interrupted: Interrupted = "",
 ) -> list[MigrationKey]:
     """Run `migrations`, in plan order, those already applied left out; returns those that ran.
 
     One process at a time (session advisory lock). Every statement has a lock_timeout; a migration that gets
     no lock is rolled back and tried again, with jitter, until DEPLOY['APPLY_TIMEOUT_SECONDS'] have passed.
     Each atomic migration and its record are one transaction, so a kill at any moment leaves all or nothing
-    of it. `guard` is called before each attempt.
+    of it; one that is not atomic goes on where it was interrupted (see `pieces`, also for `interrupted`).
+    `guard` is called before each attempt.
 
     Raises:
-        Refusal: deploy.M050 to M055; what ran before stays applied and is skipped by the next run.
+        Refusal: deploy.M050 to M055, M057, M058; what ran before stays applied, the next run skips it.
     """
     plan.require_supported(alias)
     if not migrations:
@@ -65,8 +69,9 @@ def apply(
         todo = [key for key in wanted if key not in executor.loader.applied_migrations]
         if todo:
             _require_parents(executor, todo)
-            _run(executor, todo, session, guard, step)
+            _run(executor, todo, session, guard, step, interrupted)
         executor.check_replacements()
+        forget_finished(executor)
         _facts(step, session)
         return todo
 
@@ -111,6 +116,7 @@ def _run(
     session: Applier,
     guard: Callable[[], None],
     step: Step,
+    interrupted: Interrupted,
 ) -> None:
     alias = executor.connection.alias
     executor.recorder.ensure_schema()
@@ -120,7 +126,10 @@ def _run(
     for done, key in enumerate(todo):
         step.progress(done, len(todo), unit="migrations", note=place(key))
         migration = executor.loader.graph.nodes[key]
-        state = _attempts(session, guard, step, key, migration, state, executor.apply_migration)
+        act = executor.apply_migration
+        if not migration.atomic:
+            act = partial(apply_in_pieces, executor, interrupted=interrupted)
+        state = _attempts(session, guard, step, key, migration, state, act)
     step.progress(len(todo), len(todo), unit="migrations")
     _signal_after(alias, state, pairs)
 
@@ -197,31 +206,9 @@ def _gave_up(session: Applier, key: MigrationKey, attempts: int, seconds: float)
         limit=session.limit_seconds,
         attempts=attempts,
         seconds=seconds,
-        blocker=_blocker(session),
+        blocker=blocker_of(session),
         place=place(key),
     )
-
-
-def _blocker(session: Applier) -> str:
-    """Who holds a lock on the tables of the statement that got none: pid, application, age; no query text."""
-    tables = [effect.table for effect in effects(session.statement) if effect.table]
-    with session.connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT a.pid, a.application_name, a.state, extract(epoch FROM now() - "
-            "a.xact_start)::int AS age"
-            " FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.granted AND l.database ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " AND l.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL"
-            " AND c.relkind IN ('r', 'p') AND (c.relname = ANY(%s) OR %s) ORDER BY age DESC LIMIT 3",
-            [tables, not tables],
-        )
-        rows = cursor.fetchall()
-    found = [
-        f"pid {pid} ({name or 'no application name'}, {state}, transaction open for {age} s)"
-        for pid, name, state, age in rows
-    ]
-    return "; ".join(found) or "a session that has gone meanwhile"
 
 
 def _executor(alias: str) -> MigrationExecutor:

@@ -115,7 +115,8 @@ def applied(alias: str) -> frozenset[MigrationKey]:
         recorded = MigrationRecorder(connections[alias]).applied_migrations()
     except DatabaseError as error:
         raise Refusal(UNREACHABLE(alias=alias, problem=one_line(error))) from error
-    return frozenset(recorded) | frozenset(loader.applied_migrations)
+    whole = (key for key in recorded if ":" not in key[1])  # `pieces` keeps parts of migrations there
+    return frozenset(whole) | frozenset(loader.applied_migrations)
 
 
 def graph_findings(loader: MigrationLoader, alias: str | None) -> list[Finding]:

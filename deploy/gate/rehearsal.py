@@ -21,6 +21,7 @@ from .check import GateReport
 from .errors import database_text
 from .exercise import Failures, exercise, exercised_models, newly_broken, not_exercised, take_samples
 from .observe import Observed, Observer
+from .pieces import apply_in_pieces
 from .plan import MigrationKey, place
 from .run_findings import (
     FAILS_ON_COPY,
@@ -176,7 +177,7 @@ class _Rehearsing:
                     with connection.constraint_checks_disabled(), transaction.atomic(using=self.alias):
                         executor.apply_migration(state, migration)
                 else:
-                    executor.apply_migration(state, migration)
+                    apply_in_pieces(executor, state, migration)
         except Exception as error:  # noqa: BLE001 – whatever a migration raises is what the rehearsal is for
             problem = f"{type(error).__name__}: {database_text(error)}"
             self.result.findings.append(FAILS_ON_COPY(problem=problem, place=place(key)))

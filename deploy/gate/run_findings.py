@@ -103,6 +103,25 @@ STILL_NEEDED = FindingType(
     "It cannot be reversed while {dependents} is applied.",
     "Reverse {dependents} first.",
 )
+HALF_DATA = FindingType(
+    "deploy.M057",
+    "error",
+    "Operation {number} of {count} ({operation}) changes data and may be half done: {why}; {done}.",
+    "Look at the data it changes. If it may run once more: python manage.py migrategate apply "
+    "--phase all --interrupted again. If it is complete: python manage.py migrategate apply "
+    "--phase all --interrupted done",
+    why="A migration with atomic = False keeps what it did before it was killed, and data does not show "
+    "whether all of it is there.",
+)
+HALF_SCHEMA = FindingType(
+    "deploy.M058",
+    "error",
+    "Operation {number} of {count} ({operation}) meets a schema that is neither the one before it nor the "
+    "one after it: {problem}; {done}.",
+    "python manage.py sqlmigrate {app} {name}   # undo by hand what is there of this operation, "
+    "then: python manage.py migrategate apply",
+    why="A migration with atomic = False keeps what it did before it was killed or failed.",
+)
 NOT_APPLIED_YET = FindingType(
     "deploy.M060",
     "error",

@@ -23,6 +23,7 @@ from deploy.reporting.findings import Refusal
 
 from .effect import Effect
 from .effects import effects
+from .presence import index_state
 from .run_findings import APPLIER_BUSY
 
 _NOT_BLOCKING = {"create_index", "drop_index", "reindex"}
@@ -115,25 +116,13 @@ class Applier:
             return False
         quote = self.connection.ops.quote_name
         with self.connection.connection.cursor() as cursor:
-            row = cursor.execute(
-                "SELECT i.indisvalid, t.relname, i.indisunique, i.indpred IS NOT NULL,"
-                " array(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY"
-                " AS k(n, o) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)"
-                " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON "
-                "t.oid = i.indrelid"
-                " WHERE c.relname = %s AND pg_table_is_visible(c.oid)",
-                [effect.name],
-            ).fetchone()
-            if row is None:
-                return False
-            if row[0]:
-                same = row[1:4] == (effect.table, effect.unique, " WHERE " in self.statement.upper())
-                same = same and tuple(row[4][: len(effect.columns)]) == effect.columns
-                if same:
-                    self.leftovers.append(f"kept {effect.name}")
-                return bool(same)
-            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(effect.name)}")
-            self.leftovers.append(f"dropped INVALID {effect.name}")
+            state = index_state(cursor, effect)
+            if state == "same":
+                self.leftovers.append(f"kept {effect.name}")
+                return True
+            if state == "invalid":
+                cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(effect.name)}")
+                self.leftovers.append(f"dropped INVALID {effect.name}")
         return False
 
 

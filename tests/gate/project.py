@@ -122,11 +122,16 @@ def sqlite(path: Path, alias: str = "gate_test") -> Iterator[str]:
 
 
 def run_all(
-    alias: str, *, only: list[tuple[str, str]] | None = None, step: Step | None = None, **changes: object
+    alias: str,
+    *,
+    only: list[tuple[str, str]] | None = None,
+    step: Step | None = None,
+    interrupted: str = "",
+    **changes: object,
 ):
     keys = only if only is not None else plan.pending(plan.load(alias))
     return apply(conf(database=alias, **changes), alias=alias, migrations=keys, guard=lambda: None,
-                 step=step or Step("apply"))  # fmt: skip
+                 step=step or Step("apply"), interrupted=interrupted)  # fmt: skip
 
 
 def judged(alias: str, deployed: frozenset[tuple[str, str]] | None = None) -> GateReport:

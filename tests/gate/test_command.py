@@ -95,9 +95,39 @@ def test_the_whole_way_on_sqlite(site: Site) -> None:
     assert report["steps"][0]["findings"][0]["place"] == "stock.0002_rename"
     code, report = site.run("apply")
     assert code == 1
-    assert [step["name"] for step in report["steps"]] == ["check"]
+    assert [step["name"] for step in report["steps"]] == ["lock", "check"]
     code, report = site.run("wait", "--timeout", "0")
     assert (code, ids(report)) == (1, ["deploy.M060"])
+
+
+HOLD = """
+import django, sys
+django.setup()
+from deploy import conf
+from deploy.releases.session import Session
+from deploy.reporting.report import Report
+with Session.open(conf.load()).locked(Report("test"), "predeploy"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_apply_by_hand_gives_way_to_another_deploy(site: Site) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site.root}"}
+    environment |= {"DJANGO_SETTINGS_MODULE": "site_settings", "DEPLOY_OWNER": "another"}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD], cwd=site.root, env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout.readline() == "held\n"
+        code, report = site.run("apply", "--phase", "all")
+        assert (code, ids(report)) == (75, ["deploy.L001"])
+        assert site.run("check")[0] == 0
+        assert not (site.root / "db.sqlite3").exists() or site.run("wait", "--timeout", "0")[0] == 1
+    finally:
+        holder.communicate("")
+    assert site.run("apply", "--phase", "all")[0] == 0
 
 
 def test_check_all_needs_no_database(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ class Command(DeployCommand):
             help="apply: which migrations.",
         )
         parser.add_argument(
+            "--interrupted",
+            choices=["again", "done"],
+            default="",
+            help="apply: run the operation on data in which an earlier run was killed again, or take it for done.",
+        )
+        parser.add_argument(
             "--timeout", type=float, default=None, metavar="SECONDS", help="wait: how long at most."
         )
 
@@ -101,18 +107,28 @@ class Command(DeployCommand):
 
     def _apply(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.gate import apply, check
+        from deploy.releases.session import Session
 
-        with self.report.step("check") as step:
-            found = check(conf, alias=alias, deployed=_deployed(conf, options, step))
-            step.extend(found.findings)
-            self.report.require_ok(step)
-        phase = options["phase"]
-        chosen = {"expand": found.expand, "contract": found.contract, "all": found.pending}[phase]
-        with self.report.step("apply") as step:
-            done = apply(conf, alias=alias, migrations=chosen, guard=lambda: None, step=step)
-            step.facts["applied"] = [".".join(key) for key in done]
-            if not done:
-                step.skip("nothing to apply")
+        # The same lock as predeploy's: by hand is no reason to change the schema under another deploy.
+        with Session.open(conf).locked(self.report, "migrategate apply") as guard:
+            with self.report.step("check") as step:
+                found = check(conf, alias=alias, deployed=_deployed(conf, options, step))
+                step.extend(found.findings)
+                self.report.require_ok(step)
+            phase = options["phase"]
+            chosen = {"expand": found.expand, "contract": found.contract, "all": found.pending}[phase]
+            with self.report.step("apply") as step:
+                done = apply(
+                    conf,
+                    alias=alias,
+                    migrations=chosen,
+                    guard=guard,
+                    step=step,
+                    interrupted=options["interrupted"],
+                )
+                step.facts["applied"] = [".".join(key) for key in done]
+                if not done:
+                    step.skip("nothing to apply")
 
     def _wait(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.gate import wait
