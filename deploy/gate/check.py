@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import gc
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, has_errors
 
 from . import plan
-from .catalog import Catalog, bare
+from .catalog import Catalog
 from .compat import Breakage, breakages
 from .drift import model_changes
 from .findings import DEPLOYED_UNKNOWN, NEVER_WORKS, NOT_JUDGED
@@ -22,6 +24,7 @@ from .offline import Collected, collect, connection_like
 from .phases import orphans, phase_findings, waiting_for
 from .plan import MigrationKey, place
 from .rules import lock_findings
+from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def check(
     loader = plan.load(None if everything else alias)
     found = plan.graph_findings(loader, None if everything else alias)
     if everything:
-        judged = [_judge_each(loader, alias)]
+        with _patient_collector():
+            judged = [_judge_each(loader, alias)]
     else:
         pending = plan.pending(loader)
         applied = frozenset(loader.applied_migrations)
@@ -91,6 +95,19 @@ def check(
         report.pending, report.expand, report.contract, (*found, *report.findings), report.plan_fingerprint,
         report.drops_only,
     )  # fmt: skip
+
+
+@contextmanager
+def _patient_collector() -> Iterator[None]:
+    """Every state of the models is a knot of classes: with Python's thresholds, a third of the time goes into
+    looking for garbage, and more the longer the history is.
+    """
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _unknown_to_image(loader: MigrationLoader, deployed: frozenset[MigrationKey] | None) -> list[Finding]:
@@ -111,7 +128,7 @@ def _judge_each(loader: MigrationLoader, alias: str) -> GateReport:
             loader.graph.nodes[key].mutate_state(state, preserve=False)
             continue
         before = state.clone()
-        collected = collect(key, loader.graph.nodes[key], state, alias)
+        collected = collect(key, loader.graph.nodes[key], state, alias, before_all=before)
         parts.append(_verdict(loader, [collected], [before], before, state, alias))
     contract = {key for part in parts for key in part.contract}
     return GateReport(
@@ -157,8 +174,8 @@ def _verdict(
     connection = connection_like(alias)
     vendor = connections[alias].vendor
     touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
-    touched |= _tables_changed_in_code_only(collected, old_state, new_state)
-    touched |= _tables_of_dropped_indexes(collected, old_state)
+    touched |= tables_changed_in_code_only(collected, old_state, new_state)
+    touched |= tables_of_dropped_indexes(collected, old_state)
     touched -= {""}
     pending = tuple(one.key for one in collected)
     if not touched and not any(one.unknown for one in collected):
@@ -217,37 +234,6 @@ def _verdict(
         plan.fingerprint(loader, [(key, "contract" if key in blockers else "expand") for key in pending]),
         tuple(one.key for one in collected if one.effects and _only_drops(one)),
     )
-
-
-def _tables_changed_in_code_only(
-    collected: Sequence[Collected], old: ProjectState, new: ProjectState
-) -> set[str]:
-    """Tables whose models changed by operations that made no SQL (SeparateDatabaseAndState, RunSQL's
-    state).
-    """
-    apps = {
-        one.key[0]
-        for one in collected
-        for operation in one.migration.operations
-        if getattr(operation, "state_operations", None)
-    }
-    return {
-        bare(model._meta.db_table)
-        for state in (old, new)
-        if apps
-        for model in state.apps.get_models(include_auto_created=True)
-        if model._meta.app_label in apps
-    }
-
-
-def _tables_of_dropped_indexes(collected: Sequence[Collected], state: ProjectState) -> set[str]:
-    """DROP INDEX names no table; an index that is a model's constraint has one."""
-    dropped = {effect.name for one in collected for effect in one.effects if effect.kind == "drop_index"}
-    return {
-        bare(state.apps.get_model(*key)._meta.db_table)
-        for key, model in state.models.items()
-        if dropped and dropped & {one.name for one in model.options.get("constraints", ())}
-    }
 
 
 def _without_effects(loader: MigrationLoader, collected: Sequence[Collected], alias: str) -> GateReport:

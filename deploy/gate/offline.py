@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from django.db import connections
@@ -58,8 +59,8 @@ class Collected:
         return [effect for statement in self.statements for effect in statement.effects]
 
 
-def connection_like(alias: str) -> BaseDatabaseWrapper:
-    """A PostgreSQL connection named `alias` that makes SQL and refuses to connect."""
+@cache
+def _offline() -> type[BaseDatabaseWrapper]:
     from django.db.backends.postgresql.base import DatabaseWrapper
 
     class Offline(DatabaseWrapper):
@@ -69,9 +70,14 @@ def connection_like(alias: str) -> BaseDatabaseWrapper:
         def ensure_connection(self) -> None:
             raise NeedsDatabase("it asks the database")
 
+    return Offline
+
+
+def connection_like(alias: str) -> BaseDatabaseWrapper:
+    """A PostgreSQL connection named `alias` that makes SQL and refuses to connect."""
     defaults = dict(connections.settings[alias]) if alias in connections.settings else {}
     settings = {**defaults, "ENGINE": "django.db.backends.postgresql", "OPTIONS": {}}
-    offline = Offline(settings, alias)
+    offline = _offline()(settings, alias)
     offline.__dict__["pg_version"] = ASSUMED_SERVER_VERSION
     return offline
 
@@ -104,11 +110,19 @@ def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any
     yield editor
 
 
-def collect(key: MigrationKey, migration: Migration, state: ProjectState, alias: str) -> Collected:
+def collect(
+    key: MigrationKey,
+    migration: Migration,
+    state: ProjectState,
+    alias: str,
+    *,
+    before_all: ProjectState | None = None,
+) -> Collected:
     """The statements of `migration` on top of `state`, which is moved forward (in place) over it.
 
     Nothing is executed: RunPython contributes no statement, and an operation that needs the database to make
     its SQL is listed in `unknown`; the walk goes on after it.
+    `before_all` is a copy of `state`, if there is one.
     """
     connection = connection_like(alias)
     written: list[str] = []
@@ -117,7 +131,7 @@ def collect(key: MigrationKey, migration: Migration, state: ProjectState, alias:
     owners: dict[int, tuple[object, int, Operation]] = {}
     with _editor(connection, written) as editor, _in_place_of(alias, connection):
         for position, operation in enumerate(migration.operations):
-            before = state.clone()
+            before = before_all if before_all is not None and not position else state.clone()
             operation.state_forwards(migration.app_label, state)
             for part, part_before, part_after in _database_parts(
                 operation, migration.app_label, before, state

@@ -54,7 +54,7 @@ class Command(DeployCommand):
             "--interrupted",
             choices=["again", "done"],
             default="",
-            help="apply: run the operation on data in which an earlier run was killed again, or take it for done.",
+            help="apply: run the data operation of a killed run again, or take it for done (deploy.M057).",
         )
         parser.add_argument(
             "--timeout", type=float, default=None, metavar="SECONDS", help="wait: how long at most."
