@@ -2,12 +2,12 @@
 
     python benchmarks/gate.py [--sizes 200,400,800] [--linters PYTHON]
 
-Makes a project of one app with that many migrations (columns, indexes, renames, RunSQL and RunPython over a
-model for each 40 of them), and times each command in a process of its own, best of three. `--linters` names the interpreter of
-another environment, in which Django, psycopg, django-migration-linter and django-safe-migrations are
-installed; without it their columns stay empty. No database is needed for ours; theirs get an empty SQLite
-file. Exits 1 when the gate takes more than 2 s on top of `manage.py check` at 800 migrations, or grows faster
-than the number of migrations.
+Makes a project of one app with that many migrations (fields added and removed, RunSQL, RunPython; a model for
+every 40 of them), and times each command in a process of its own, best of three. `--linters` names the
+interpreter of another environment, in which Django, psycopg, django-migration-linter and
+django-safe-migrations are installed; without it their columns stay empty. No database is needed for ours;
+theirs get an empty SQLite file. Exits 1 when the gate takes more than 2 s on top of `manage.py check` at 800
+migrations, or grows faster than the number of migrations.
 """
 
 import argparse
