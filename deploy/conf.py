@@ -101,6 +101,11 @@ class DeployConf:
     min_free_bytes: int
 
 
+def _project_name() -> str:
+    """The package of the URLconf, as `startproject` lays it out; "project" for settings without one."""
+    return str(getattr(settings, "ROOT_URLCONF", None) or "project").partition(".")[0]
+
+
 def _base_dir() -> Path:
     base = getattr(settings, "BASE_DIR", None)
     return Path(base).resolve() if base else Path.cwd()
@@ -133,7 +138,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
         "{'path': 'docs/openapi.json', 'callable': 'project.api.openapi_schema'}",
     )
     conf = DeployConf(
-        project=take.text("PROJECT", str(settings.ROOT_URLCONF).partition(".")[0], is_name, "'optifit'"),
+        project=take.text("PROJECT", _project_name(), is_name, "'optifit'"),
         environment=take.text(
             "ENVIRONMENT", "local" if settings.DEBUG else "production", is_name, "'production'"
         ),

@@ -109,6 +109,12 @@ def test_passwords_in_options_and_cache_addresses_are_secrets_too(
     assert "canary" not in redact("canary-options-4711 redis://:canary-cache-4711@cache:6379/0")
 
 
+def test_settings_without_urls_have_a_project_name_too(settings: SettingsWrapper) -> None:
+    settings.DEPLOY = {}
+    settings.ROOT_URLCONF = None
+    assert conf.read()[0].project == "project"
+
+
 def test_an_empty_secret_key_is_djangos_business(settings: SettingsWrapper) -> None:
     settings.SECRET_KEY = ""
     assert conf.read()[1] == []

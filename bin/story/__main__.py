@@ -18,8 +18,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(1, str(ROOT))  # for deploy.databases.embedded; the releases use their own copies
 
-from acts import Story  # noqa: E402
-from processes import Servers, StoryError, console, end_leftovers  # noqa: E402
+from acts import Story  # noqa: E402 – after the path is set
+from processes import Servers, StoryError, console, end_leftovers  # noqa: E402 – the same
 
 DEMO = ROOT / ".demo"
 _STEPS_SHOWN = ("backup", "restore", "rehearse", "static", "migrate")
