@@ -96,7 +96,8 @@ def stop(data_dir: Path) -> None:
 def _wheel() -> Any:
     """The wheel's module of the server, with what doesn't fit every machine put right.
 
-    It locks `/tmp/.lockfile`, which belongs to the user who came first and keeps everybody else out; it hands
+    A process that ended without saying so (kill -9, `os._exit`) would keep the server running for ever. It locks
+    `/tmp/.lockfile`, which belongs to the user who came first and keeps everybody else out; it hands
     the socket's folder to a shell unquoted; and as root it opens the folders above for reading, where passing
     through is enough.
     """
@@ -112,7 +113,19 @@ def _wheel() -> Any:
         server._lock = InterProcessLock(server.lock_path)
         postgres_server.find_suitable_socket_dir = _socket_dir
         postgres_server.ensure_prefix_permissions = _let_pass
+        postgres_server.DiskList = _living(postgres_server.DiskList)
     return postgres_server
+
+
+def _living(users: type[Any]) -> type[Any]:
+    """The wheel's list of the processes that use a server, without those that are gone."""
+    from psutil import pid_exists
+
+    class LivingUsers(users):  # type: ignore[misc]  # the wheel's class, loaded only where it is installed
+        def _get(self) -> list[int]:
+            return [pid for pid in super()._get() if pid_exists(pid)]
+
+    return LivingUsers
 
 
 def _runtime_dir() -> Path:

@@ -70,3 +70,19 @@ def test_folders_above_are_passed_through_and_not_opened(tmp_path: Path) -> None
     home.chmod(0o700)
     embedded._let_pass(home / "clone")
     assert home.stat().st_mode & 0o777 == 0o711
+
+
+def test_a_user_that_was_killed_does_not_keep_the_server_running(folder: Path) -> None:
+    data = folder / "postgres"
+    killed = (
+        "import os, signal, sys; from pathlib import Path; from deploy.databases import embedded\n"
+        "embedded.start(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(data)], cwd=ROOT, check=False)
+    assert (data / "postmaster.pid").exists()
+    polite = (
+        "import sys; from pathlib import Path; from deploy.databases import embedded\n"
+        "embedded.start(Path(sys.argv[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", polite, str(data)], cwd=ROOT, check=True)
+    assert not (data / "postmaster.pid").exists()
