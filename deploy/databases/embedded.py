@@ -96,10 +96,10 @@ def stop(data_dir: Path) -> None:
 def _wheel() -> Any:
     """The wheel's module of the server, with what doesn't fit every machine put right.
 
-    A process that ended without saying so (kill -9, `os._exit`) would keep the server running for ever. It locks
-    `/tmp/.lockfile`, which belongs to the user who came first and keeps everybody else out; it hands
-    the socket's folder to a shell unquoted; and as root it opens the folders above for reading, where passing
-    through is enough.
+    A process that ended without saying so (kill -9, `os._exit`) would keep the server running for ever. The
+    wheel locks `/tmp/.lockfile`, which belongs to the user who came first and keeps everybody else out; it
+    hands the socket's folder to a shell unquoted; and as root it opens the folders above for reading, where
+    passing through is enough.
     """
     with _quiet():
         from fasteners import InterProcessLock  # type: ignore[import-untyped]  # ships no types
