@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
+import django
 from django.db import DatabaseError, InterfaceError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
@@ -134,8 +135,11 @@ class _Pieces:
                 if not self.progress.is_done(position):
                     self._operation(position, operation, before, state, editor)
         with transaction.atomic(using=self.connection.alias):
-            record: Any = self.executor.record_migration  # the stubs have another Django's signature
-            record(self.migration)
+            record: Any = self.executor.record_migration  # another signature from Django 6.0 on
+            if django.VERSION >= (6, 0):
+                record(self.migration.app_label, self.migration.name)
+            else:
+                record(self.migration)
             self.progress.rows.delete()
         return state
 

@@ -158,6 +158,8 @@ def _read(wire: socket.socket, response: http.client.HTTPResponse, path: str, en
         if size > LARGEST_ANSWER_BYTES:
             raise ProbeStopped(TOO_LARGE(path=path, limit_bytes=LARGEST_ANSWER_BYTES))
         pieces.append(piece)
+        if response.isclosed():
+            break  # whole: from Python 3.13 on the socket is closed with the last byte, not with the next read
         left = ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
