@@ -159,7 +159,7 @@ def _read(wire: socket.socket, response: http.client.HTTPResponse, path: str, en
             raise ProbeStopped(TOO_LARGE(path=path, limit_bytes=LARGEST_ANSWER_BYTES))
         pieces.append(piece)
         if response.isclosed():
-            break  # whole: from Python 3.13 on the socket is closed with the last byte, not with the next read
+            break  # whole: since Python 3.13 the socket is closed with the last byte, not the next read
         left = ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
