@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ RELEASE_INVALID = FindingType(
     "Use a commit hash or a tag: RELEASE=$(git rev-parse HEAD)",
 )
 
-__all__ = ["NAME", "DeployConf", "keys", "load", "read"]
+__all__ = ["NAME", "DeployConf", "load", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +221,6 @@ def load() -> DeployConf:
     if findings:
         raise Refusal(*findings)
     return conf
-
-
-def keys() -> list[str]:
-    """The names of the configuration's fields, for the reference."""
-    return [field.name for field in fields(DeployConf)]
 
 
 def _password_of(address: str) -> str:

@@ -163,5 +163,5 @@ def _shown(name: str, sources: Sources) -> str:
     storage, path = sources[name]
     try:
         return str(Path(storage.path(path)).relative_to(Path.cwd()))
-    except (NotImplementedError, ValueError):
+    except (NotImplementedError, ValueError):  # not on disk, or outside of the project: the name must do
         return name

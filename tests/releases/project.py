@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Project:
 
     path: Path
     database: str
+    extra: dict[str, str] = field(default_factory=dict)
 
     def write(self, name: str, text: str) -> None:
         target = self.path / name
@@ -74,7 +75,8 @@ class Project:
 
     def env(self, release: str) -> dict[str, str]:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
-        return {**kept, "PYTHONPATH": str(ROOT), "RELEASE": release, "PYTHONDONTWRITEBYTECODE": "1"}
+        ours = {"PYTHONPATH": str(ROOT), "RELEASE": release, "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **ours, **self.extra}
 
     def start(self, *arguments: str, release: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
         return subprocess.Popen(
