@@ -11,7 +11,7 @@ from typing import Any
 from deploy import backup, gate
 from deploy.gate import MigrationKey
 from deploy.reporting.findings import FindingType, Refusal
-from deploy.reporting.report import EXIT_REFUSED, Report
+from deploy.reporting.report import EXIT_REFUSED, Report, Step
 
 from .history import (
     CONTRACTED,
@@ -67,10 +67,28 @@ class Postdeploy:
         with session.locked(self.report, "postdeploy", wait_seconds=self.wait_for_lock_seconds) as guard:
             history = read_history(session.ledger)
             release = self._live(history, guard)
-            self._contract(release, guard)
-            self._prune(guard)
+            todo, done = self._contract(release)
+            if todo:
+                self._apply_contract(release, todo, done, guard)
+            with self.report.step("prune") as step:
+                plan = self._prune_plan(step)
+                step.facts.update(
+                    backup.apply_prune(session.conf, session.bucket, plan, guard=guard, step=step)
+                )
 
-    def _live(self, history: History, guard: Guard) -> Release:
+    def plan(self) -> None:
+        """Say what `run` would do. Takes no lock and writes nothing.
+
+        Raises:
+            Refusal: as `run`, for what is known before anything is done.
+        """
+        release = self._live(read_history(self.session.ledger), None)
+        self._contract(release)
+        with self.report.step("prune") as step:
+            step.facts.update(self._prune_plan(step).as_dict())
+
+    def _live(self, history: History, guard: Guard | None) -> Release:
+        """Record the release as live, if it may be and isn't; without a guard only look whether it may."""
         name = self.session.identity.name
         release = history.releases.get(name)
         with self.report.step("live") as step:
@@ -88,10 +106,12 @@ class Postdeploy:
                         f"release {one}" if one else "none" for one in (proved_beside, step.facts["before"])
                     )
                     raise Refusal(OTHER_LIVE(release=name, then=then, now=now), exit_code=EXIT_REFUSED)
-                self.session.ledger.append(LIVE, name, {"before": step.facts["before"]}, guard=guard)
+                if guard is not None:
+                    self.session.ledger.append(LIVE, name, {"before": step.facts["before"]}, guard=guard)
         return release
 
-    def _contract(self, release: Release, guard: Guard) -> None:
+    def _contract(self, release: Release) -> tuple[list[MigrationKey], frozenset[MigrationKey]]:
+        """The contract migrations to apply now, and all that are applied."""
         session, conf = self.session, self.session.conf
         with self.report.step("contract") as step:
             proved = keys_of(body(session.ledger, release, PREPARED, needed=True), "contract")
@@ -102,9 +122,19 @@ class Postdeploy:
                 raise Refusal(
                     CONTRACT_CHANGED(release=release.name, differing=differing), exit_code=EXIT_REFUSED
                 )
+            step.facts["to_apply"] = [".".join(key) for key in todo]
             if not todo:
                 step.skip("no contract migrations")
-                return
+        return todo, done
+
+    def _apply_contract(
+        self,
+        release: Release,
+        todo: list[MigrationKey],
+        done: frozenset[MigrationKey],
+        guard: Guard,
+    ) -> None:
+        session, conf = self.session, self.session.conf
         with self.report.step("backup") as step:
             # What a contract migration drops is only in a backup that was taken after the switch.
             manifest = backup.create_backup(
@@ -125,19 +155,17 @@ class Postdeploy:
             step.facts["applied"] = [".".join(key) for key in applied]
             self.report.require_ok(step)
 
-    def _prune(self, guard: Guard) -> None:
+    def _prune_plan(self, step: Step) -> backup.PrunePlan:
         session, conf = self.session, self.session.conf
-        with self.report.step("prune") as step:
-            catalog = backup.scan(conf, session.bucket)
-            step.extend(catalog.unreadable)
-            plan = backup.plan_prune(
-                conf,
-                catalog.manifests,
-                conf.backup_keep,
-                pinned_backups(session),
-                unfinished=catalog.unfinished,
-            )
-            step.facts.update(backup.apply_prune(conf, session.bucket, plan, guard=guard, step=step))
+        catalog = backup.scan(conf, session.bucket)
+        step.extend(catalog.unreadable)
+        return backup.plan_prune(
+            conf,
+            catalog.manifests,
+            conf.backup_keep,
+            pinned_backups(session),
+            unfinished=catalog.unfinished,
+        )
 
 
 def _way_back_from_contract(

@@ -128,6 +128,12 @@ def test_contract_migrations_wait_for_postdeploy_and_can_be_rolled_back(postgres
     nullable = "SELECT is_nullable FROM information_schema.columns WHERE column_name = 'note'"
     assert postgresql.query(nullable) == [("YES",)]
 
+    dry = postgresql.report("postdeploy", "--dry-run", release="r2")
+    assert [step["name"] for step in dry["steps"]] == ["live", "contract", "prune"]
+    assert step_of(dry, "contract")["facts"]["to_apply"] == ["shop.0003_note_required"]
+    assert postgresql.status("r2") == "prepared"
+    assert postgresql.query(nullable) == [("YES",)]
+
     report = postgresql.report("postdeploy", release="r2")
     assert step_of(report, "apply contract")["facts"]["applied"] == ["shop.0003_note_required"]
     assert step_of(report, "backup")["facts"]["backup"]
@@ -181,6 +187,7 @@ def test_two_at_once_one_works_and_the_other_exits_75_naming_the_owner(postgresq
 
 
 def test_postdeploy_of_a_release_that_was_not_prepared_is_refused(postgresql: Project) -> None:
+    assert postgresql.report("postdeploy", "--dry-run", release="r9", expect=1)["exit_code"] == 1
     report = postgresql.report("postdeploy", release="r9", expect=1)
     assert report["steps"][-1]["findings"][0]["id"] == "deploy.L030"
 

@@ -20,6 +20,7 @@ class Command(DeployCommand):
         parser.add_argument(
             "--release", default="", help="Name of the release (default: RELEASE, or the commit)."
         )
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be done, and do nothing.")
         parser.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
@@ -28,4 +29,8 @@ class Command(DeployCommand):
 
         session = Session.open(conf, release=options["release"])
         self.report.release = session.identity.name
-        Postdeploy(session, self.report, wait_for_lock_seconds=options["wait_for_lock"]).run()
+        postdeploy = Postdeploy(session, self.report, wait_for_lock_seconds=options["wait_for_lock"])
+        if options["dry_run"]:
+            postdeploy.plan()
+        else:
+            postdeploy.run()
