@@ -65,6 +65,16 @@ class FindingType:
 
     Call it with the template's values (and `place=`) to make a `Finding`. Values are redacted: no secret
     of this process can enter a finding.
+
+    The rest is for its page in the documentation, plain text without templates:
+
+    Attributes:
+        lock: the lock that the database takes, on what and for how long.
+        depends: what the judgement depends on: version of the server, size of the table, …
+        danger: a migration that gets this finding, as the text of its file.
+        safe: the same change without it, as the text of one file or several; each begins with a line that
+            names it (`# 0002_total.py`). Tests run both.
+        source: the address of what the rule rests on, as a rule a section of the PostgreSQL manual.
     """
 
     id: str
@@ -72,6 +82,16 @@ class FindingType:
     message: str
     hint: str
     why: str = field(default="")
+    lock: str = field(default="")
+    depends: str = field(default="")
+    danger: str = field(default="")
+    safe: str = field(default="")
+    source: str = field(default="")
+
+    @property
+    def short_id(self) -> str:
+        """`M010` of `deploy.M010`."""
+        return self.id.removeprefix("deploy.")
 
     def __post_init__(self) -> None:
         if not _ID.match(self.id):

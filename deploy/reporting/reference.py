@@ -1,6 +1,7 @@
 """The reference of findings, made from the code: python -m deploy.reporting.reference [FILE]
 
-Writes Markdown to FILE, or to standard output. A test keeps docs/reference/findings.md equal to it.
+Writes Markdown to FILE, or to standard output; beside FILE, in a folder of its name, a page for each finding
+of the areas in `PAGED`. A test keeps docs/reference/findings.md and its pages equal to it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ AREAS = {
     "R": "Commands and reports",
     "S": "Smoke test",
 }
+# Areas whose findings have a page each: those that need an example.
+PAGED = frozenset("M")
 _HEAD = """\
 # Findings
 
@@ -47,6 +50,15 @@ def markdown(types: Iterable[FindingType]) -> str:
         parts.append(f"## {AREAS.get(letter, letter)}\n")
         parts += [_entry(kind) for kind in group]
     return "\n".join(parts)
+
+
+def pages(types: Iterable[FindingType]) -> dict[str, str]:
+    """File name → Markdown of the pages that these finding types have."""
+    return {
+        f"{kind.short_id}.md": _page(kind)
+        for kind in sorted(types, key=lambda kind: kind.id)
+        if kind.short_id[0] in PAGED
+    }
 
 
 def declared() -> list[FindingType]:
@@ -70,11 +82,23 @@ def main(arguments: list[str]) -> None:
     if not settings.configured:
         settings.configure(INSTALLED_APPS=["deploy"], SECRET_KEY="of-no-use")  # noqa: S106 – nothing is signed
         django.setup()
-    page = markdown(declared())
+    types = declared()
     if arguments:
-        Path(arguments[0]).write_text(page, encoding="utf-8")
+        index = Path(arguments[0])
+        index.write_text(markdown(types), encoding="utf-8")
+        write_pages(index.with_suffix(""), pages(types))
     else:
-        sys.stdout.write(page)
+        sys.stdout.write(markdown(types))
+
+
+def write_pages(folder: Path, made: dict[str, str]) -> None:
+    """Write the pages into `folder`, and remove those of findings that are gone."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.md"):
+        if path.name not in made:
+            path.unlink()
+    for name, page in made.items():
+        (folder / name).write_text(page, encoding="utf-8")
 
 
 def _entry(kind: FindingType) -> str:
@@ -82,10 +106,45 @@ def _entry(kind: FindingType) -> str:
     if kind.why:
         lines.append(f"{kind.why}\n")
     if kind.hint:
-        hint = _plain(kind.hint).strip("\n")
-        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", hint)), default=0))
-        lines.append(f"{fence}\n{hint}\n{fence}\n")
+        lines.append(_fenced(_plain(kind.hint)))
+    if kind.short_id[0] in PAGED:
+        lines.append(f"[Page of {kind.id}](findings/{kind.short_id}.md)\n")
     return "\n".join(lines)
+
+
+_LEVELS = {
+    "error": "A gate says no (exit code 1 or 2).",
+    "warning": "No gate stops for it; look at it.",
+    "info": "Nothing to do but to know it.",
+}
+
+
+def _page(kind: FindingType) -> str:
+    """The finding on a page of its own: fact, reason, what the database does, the danger, the safe way."""
+    lines = [f"# {kind.id}\n", f"{_plain(kind.message)}\n", f"**{kind.level}** – {_LEVELS[kind.level]}\n"]
+    if kind.why:
+        lines.append(f"{kind.why}\n")
+    facts = (("Lock", kind.lock), ("Depends on", kind.depends), ("Source", _link(kind.source)))
+    if any(text for _, text in facts):
+        lines.append("".join(f"- **{name}:** {text}\n" for name, text in facts if text))
+    if kind.danger:
+        lines += ["## The danger\n", _fenced(kind.danger, "python")]
+    if kind.safe:
+        lines += ["## The safe way\n", _fenced(kind.safe, "python")]
+    if kind.hint:
+        lines += ["## The hint\n", _fenced(_plain(kind.hint))]
+    lines.append(f"[All findings](../findings.md#{kind.id.replace('.', '').lower()})\n")
+    return "\n".join(lines)
+
+
+def _link(address: str) -> str:
+    return f"<{address}>" if address else ""
+
+
+def _fenced(text: str, language: str = "") -> str:
+    text = text.strip("\n")
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}\n"
 
 
 def _plain(template: str) -> str:
