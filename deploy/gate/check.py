@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections
@@ -16,6 +17,7 @@ from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, has_errors
 
 from . import plan
+from .acknowledgements import settle
 from .catalog import Catalog
 from .compat import Breakage, breakages
 from .drift import model_changes
@@ -91,10 +93,17 @@ def check(
     if not loader.detect_conflicts():
         found += model_changes(loader, alias)
     report = judged[0]
-    return GateReport(
-        report.pending, report.expand, report.contract, (*found, *report.findings), report.plan_fingerprint,
-        report.drops_only,
-    )  # fmt: skip
+
+    def alone(keys: Collection[MigrationKey]) -> tuple[Finding, ...]:
+        return () if everything else _judge_each(loader, alias, only=keys).findings
+
+    settled = settle(
+        (*found, *report.findings),
+        {key: loader.graph.nodes[key] for key in report.pending if plan.is_own(key[0])},
+        today=datetime.now(UTC).date(),
+        alone=alone,
+    )
+    return replace(report, findings=tuple(settled))
 
 
 @contextmanager
@@ -119,12 +128,15 @@ def _unknown_to_image(loader: MigrationLoader, deployed: frozenset[MigrationKey]
     return [DEPLOYED_UNKNOWN(count=len(missing), names=names)]
 
 
-def _judge_each(loader: MigrationLoader, alias: str) -> GateReport:
+def _judge_each(
+    loader: MigrationLoader, alias: str, *, only: Collection[MigrationKey] | None = None
+) -> GateReport:
+    """Each migration (of `only`, if given) as a release of its own, on top of all that are before it."""
     state = plan.state_of(loader, ())
     keys = plan.full_plan(loader)
     parts: list[GateReport] = []
     for key in keys:
-        if not plan.is_own(key[0]):
+        if not plan.is_own(key[0]) or (only is not None and key not in only):
             loader.graph.nodes[key].mutate_state(state, preserve=False)
             continue
         before = state.clone()

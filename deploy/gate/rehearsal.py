@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from django.db import connections, transaction
+from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
@@ -17,6 +19,7 @@ from deploy.reporting.findings import Finding
 from deploy.reporting.report import Step
 
 from . import plan
+from .acknowledgements import settle
 from .check import GateReport
 from .errors import database_text
 from .exercise import Failures, exercise, exercised_models, newly_broken, not_exercised, take_samples
@@ -97,7 +100,11 @@ def rehearse(
     """
     plan.require_supported(alias)
     with standing_in(conf.database, alias) as name:
-        result = _Rehearsing(conf, name, step).run(gate, deployed)
+        rehearsing = _Rehearsing(conf, name, step)
+        result = rehearsing.run(gate, deployed)
+    result.findings = settle(
+        result.findings, rehearsing.migrations, today=datetime.now(UTC).date(), observed=True
+    )
     step.extend(finding for finding in result.findings if finding not in step.findings)
     return result
 
@@ -108,6 +115,7 @@ class _Rehearsing:
         self.alias = alias
         self.step = step
         self.result = Rehearsal()
+        self.migrations: dict[MigrationKey, Migration] = {}
 
     def run(self, gate: GateReport, deployed: frozenset[MigrationKey] | None) -> Rehearsal:
         result = self.result
@@ -115,6 +123,7 @@ class _Rehearsing:
         executor = MigrationExecutor(connections[self.alias])
         executor.loader = loader
         executor.recorder.ensure_schema()
+        self.migrations = {key: loader.graph.nodes[key] for key in gate.pending}
         present = frozenset(loader.applied_migrations)
         before_rows = schema_rows(self.alias)
         old_models = exercised_models(
