@@ -20,6 +20,8 @@ from . import plan
 from .acknowledgements import settle
 from .catalog import Catalog
 from .compat import Breakage, breakages
+from .declarations import phases_of
+from .declared import declared_phases
 from .drift import model_changes
 from .findings import DEPLOYED_UNKNOWN, NEVER_WORKS, NOT_JUDGED
 from .offline import Collected, collect, connection_like
@@ -190,7 +192,7 @@ def _verdict(
     touched |= tables_of_dropped_indexes(collected, old_state)
     touched -= {""}
     pending = tuple(one.key for one in collected)
-    if not touched and not any(one.unknown for one in collected):
+    if not touched and not any(one.unknown or phases_of(one.migration) for one in collected):
         return _without_effects(loader, collected, alias)
     old = Catalog.of(old_state, connection, touched)
     new = Catalog.of(new_state, connection, touched)
@@ -211,7 +213,10 @@ def _verdict(
         if fresh := [each for each in now if each not in seen]:
             broken[one.key] = fresh
         seen.update(now)
-    blockers = waiting_for(loader, pending, set(broken))
+    declared, unusable = declared_phases(collected, old_state, old)
+    findings += unusable
+    before = {key for key, phase in declared.items() if phase == "expand"}
+    blockers = waiting_for(loader, pending, (set(broken) | set(declared)) - before)
     contract = tuple(key for key in pending if key in blockers)
     # 2. Does the new code live on what is there before the switch?
     half = start.copy()
@@ -234,8 +239,8 @@ def _verdict(
         if each.column
     ]
     # 3. Say so.
-    for one, before in zip(collected, befores, strict=True):
-        findings += phase_findings(one, before, old, broken, needed, blockers)
+    for one, state in zip(collected, befores, strict=True):
+        findings += phase_findings(one, state, old, broken, needed, blockers, declared.get(one.key))
     if vendor == "postgresql":
         findings += orphans(collected, blockers, start)
     return GateReport(

@@ -14,9 +14,13 @@ SPLIT = FindingType(
 )
 CONTRACT = FindingType(
     "deploy.M002",
-    "info",
+    "warning",
     "Contract phase, to run in postdeploy when no old container is left: {old}.",
-    "Nothing to do: predeploy leaves it out and postdeploy runs it.",
+    "Declare it, and predeploy leaves it for postdeploy (with plain migrate, ship it one release later):\n"
+    "from deploy.gate import phase\n\n\n"
+    '@phase("contract")\n'
+    "class Migration(migrations.Migration):",
+    why="The deployed code breaks after it, and old containers run until the switch is over.",
 )
 ORDER = FindingType(
     "deploy.M003",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
@@ -12,6 +13,7 @@ from deploy.reporting.findings import Finding
 from . import advice
 from .catalog import Catalog
 from .compat import UPSERT, Breakage
+from .declared import NOT_CONTRACT, NOT_EXPAND, Phase
 from .findings import CONTRACT, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT, STAYS_UNIQUE
 from .offline import Collected
 from .plan import MigrationKey, place
@@ -42,20 +44,34 @@ def phase_findings(
     broken: dict[MigrationKey, list[Breakage]],
     needed: dict[MigrationKey, list[Breakage]],
     blockers: dict[MigrationKey, MigrationKey],
+    declared: Phase | None,
 ) -> list[Finding]:
+    """Why the migration runs when it does, and whether it may; `declared` is what it says of itself."""
     where = place(one.key)
+    blocker = blockers.get(one.key)
     old_text = "; ".join(each.text for each in broken.get(one.key, [])[:3])
     new_text = "; ".join(each.text for each in needed.get(one.key, [])[:3])
     found: list[Finding] = []
     if one.key in broken and one.key in needed:
         code = advice.split_advice(one.migration.operations, before, one.key[0])
         found.append(SPLIT(old=old_text, new=new_text, code=code, place=where))
+    elif one.key in broken and declared == "expand":
+        found.append(NOT_EXPAND(problem=f"the deployed code breaks ({old_text})", place=where))
+    elif one.key in broken and declared == "contract":
+        found.append(_as_wished(CONTRACT(old=old_text, place=where)))
     elif one.key in broken:
         found.append(CONTRACT(old=old_text, place=where))
+    elif one.key in needed and blocker == one.key:
+        found.append(NOT_CONTRACT(new=new_text, place=where))
     elif one.key in needed:
         found.append(ORDER(new=new_text, blocker=place(blockers[one.key]), place=where))
-    elif one.key in blockers:
-        found.append(CONTRACT(old=f"it depends on {place(blockers[one.key])}", place=where))
+    elif blocker == one.key:
+        found.append(_as_wished(CONTRACT(old="it is declared so", place=where)))
+    elif blocker and declared == "expand":
+        problem = f"it depends on {place(blocker)}, which waits until after the switch"
+        found.append(NOT_EXPAND(problem=problem, place=where))
+    elif blocker:
+        found.append(_as_wished(CONTRACT(old=f"it depends on {place(blocker)}", place=where)))
     found += [
         STAYS_UNIQUE(model=each.model, columns=each.column, place=where)
         for each in broken.get(one.key, ())
@@ -66,6 +82,13 @@ def phase_findings(
         if effect.kind == "drop_not_null" and table and effect.column in table.columns:
             found.append(NULLS_APPEAR(table=effect.table, column=effect.column, place=where))
     return found
+
+
+def _as_wished(finding: Finding) -> Finding:
+    """The deployed code breaks, or would, and nobody needs to be told what to do about it."""
+    return replace(
+        finding, level="info", hint="Nothing to do: predeploy leaves it out and postdeploy runs it."
+    )
 
 
 def orphans(

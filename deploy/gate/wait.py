@@ -15,12 +15,13 @@ from deploy.reporting.report import Step
 
 from . import plan
 from .check import judge
+from .declared import NOT_CONTRACT
 from .findings import ORDER, SPLIT
 from .plan import MigrationKey, place
 from .run_findings import NOT_APPLIED_YET, UNREACHABLE
 
 # Refused migrations that the new code cannot start without, whatever phase they were put into.
-_NEEDED = {SPLIT.id, ORDER.id}
+_NEEDED = {SPLIT.id, ORDER.id, NOT_CONTRACT.id}
 
 
 def missing(loader: MigrationLoader, applied: frozenset[MigrationKey]) -> list[MigrationKey]:

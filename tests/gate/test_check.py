@@ -109,6 +109,8 @@ def test_judges(case: str, app: Shop, live: str) -> None:
     key = app.write("0002_case", operations)
     report = judged(live)
     found = {finding.id for finding in report.findings if finding.level != "info"}
+    if phase == CONTRACT and "deploy.M001" not in expected:
+        expected = {*expected, "deploy.M002"}
     assert found == expected, report.findings
     assert (report.contract if phase == CONTRACT else report.expand) == (key,)
 
