@@ -11,11 +11,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 from django.db.models import CheckConstraint
 
-from . import arbiters, reader
+from . import arbiters
 from .arbiters import Arbiter
 from .effect import SERIAL, Effect, normal_type
+from .expressions import same_text
 from .plan import migrates
-from .tokens import tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +182,6 @@ def _names_foreign_key(effect: Effect, column: str) -> bool:
 def bare(db_table: str) -> str:
     """A table's name without the schema that people smuggle into `db_table` by quotes."""
     return re.split(r'"\."', db_table)[-1].strip('"')
-
-
-def same_text(condition: str) -> str:
-    """A condition in the spelling of `effects`, without its outermost parentheses."""
-    return reader.same_text(tokenize(condition))
 
 
 def _column(effect: Effect) -> Column:

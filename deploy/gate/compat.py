@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .catalog import Catalog, Column, Table, Tightening, same_text
+from .catalog import Catalog, Column, Table, Tightening
+from .expressions import same_text
 
 _WHOLE = {"smallint": 2, "integer": 4, "bigint": 8}
 _TEXT = {"varchar", "char", "text", "citext"}

@@ -221,3 +221,12 @@ STAYS_UNIQUE = FindingType(
     "Write duplicates from the release after this one on; nothing to do if the new code writes none.",
     why="ON CONFLICT needs a unique index that matches it, in old containers too.",
 )
+
+UNREADABLE = FindingType(
+    "deploy.M033",
+    "error",
+    "PostgreSQL's grammar refuses the SQL that begins with {verb}: {problem}.",
+    "Correct the statement; python manage.py sqlmigrate shows it as it is sent.",
+    why="A script with one mistake in its grammar fails as a whole, before its first statement.",
+    source="https://www.postgresql.org/docs/current/sql-commands.html",
+)

@@ -23,13 +23,12 @@ from django.db.migrations.state import ProjectState
 
 from deploy.reporting.findings import Refusal
 
-from .effects import effects
+from .effects import effects, statement_count, statement_kinds
 from .errors import database_text, sqlstate
 from .offline import collect, flattened
 from .plan import place
 from .presence import EVIDENCE, REPEATABLE, VISIBLE, is_there
 from .run_findings import HALF_DATA, HALF_SCHEMA
-from .tokens import split, tokenize
 
 # What to do with an operation on data that was interrupted: refuse, run it once more, or take it for done.
 Interrupted = Literal["", "again", "done"]
@@ -189,8 +188,8 @@ class _Pieces:
             return self.connection.vendor == "sqlite"  # there, a table is changed by copying it
         if isinstance(operation, RunSQL) and isinstance(operation.sql, str):
             # PostgreSQL runs a script without BEGIN as one transaction anyway.
-            first = {statement[0].text for statement in split(tokenize(operation.sql))}
-            return first <= {"insert", "update", "delete", "select", "with"}
+            kinds = statement_kinds(operation.sql)
+            return kinds <= {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt"}
         return bool(operation.atomic)
 
     def _look_ahead(self, state: ProjectState) -> int:
@@ -241,8 +240,8 @@ def acts_on_data(operation: Operation) -> bool:
         if isinstance(one, RunSQL):
             texts = [one.sql] if isinstance(one.sql, str) else [str(part) for part in one.sql]
             found = [effect.kind for text in texts for effect in effects(text)]
-            words = [statement for text in texts for statement in split(tokenize(text))]
-            if words and not (found and set(found) <= REPEATABLE | VISIBLE):
+            is_empty = not any(found) and not any(statement_count(text) for text in texts)
+            if not is_empty and not (found and set(found) <= REPEATABLE | VISIBLE):
                 return True
         elif isinstance(one, RunPython) or not one.reduces_to_sql:
             return True

@@ -7,7 +7,6 @@ run creates is exempt: nobody waits for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from django.db.migrations.operations import RunPython, RunSQL
 
@@ -20,18 +19,6 @@ from .compat import rewrites
 from .effect import Effect
 from .offline import Collected, Statement, flattened
 from .plan import place
-
-# Functions whose value is the same for all rows of one statement; PostgreSQL evaluates such a default once
-# (https://www.postgresql.org/docs/current/sql-altertable.html, Notes). Anything else may be volatile.
-_NOT_VOLATILE = frozenset({
-    "now", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp",
-    "statement_timestamp", "transaction_timestamp", "current_user", "session_user", "current_setting",
-    "lower", "upper", "md5", "concat", "coalesce", "nullif", "jsonb_build_object", "json_build_object",
-    "jsonb_build_array", "to_jsonb", "make_date", "make_interval", "make_timestamp", "abs", "floor",
-    "ceil", "round", "greatest", "least", "length", "trim", "date_trunc", "timezone", "array_to_string",
-    "to_char", "cast", "extract", "varchar", "numeric", "char", "decimal", "timestamp", "interval",
-    "time", "bit",
-})  # fmt: skip
 
 
 def lock_findings(collected: Collected, catalog: Catalog, vendor: str) -> list[Finding]:
@@ -138,7 +125,7 @@ def _new_column(effect: Effect, where: str) -> Iterator[Finding]:
         what = "a stored generated value"
     elif effect.identity:
         what = "an identity (a sequence's next value in every row)"
-    elif effect.default and is_volatile(effect.default):
+    elif effect.volatile:
         what = f"the volatile default {effect.default}"
     if what:
         code = (
@@ -152,17 +139,6 @@ def _new_column(effect: Effect, where: str) -> Iterator[Finding]:
         )
     if effect.new == "json":
         yield known.JSON_COLUMN(table=effect.table, column=effect.column, place=where)
-
-
-def is_volatile(default: str) -> bool:
-    """The default may differ from row to row, so that ADD COLUMN has to write every row."""
-    from .tokens import tokenize
-
-    tokens = tokenize(default)
-    return any(
-        token.is_identifier and after.is_sign("(") and token.text not in _NOT_VOLATILE
-        for token, after in pairwise(tokens)
-    )
 
 
 def _had_check(catalog: Catalog, effect: Effect) -> bool:
@@ -186,6 +162,8 @@ def _everywhere(collected: Collected, statement: Statement, effect: Effect, wher
         yield known.TRANSACTION_CONTROL(verb=effect.verb, place=where, level=level)
     if effect.kind == "gone":
         yield known.OBJECT_GONE(verb=effect.verb, place=where)
+    if effect.kind == "unreadable":
+        yield known.UNREADABLE(problem=effect.new, verb=effect.verb, place=where)
     if effect.kind == "opaque":
         yield known.OPAQUE(verb=effect.verb, place=where)
     if effect.kind == "no_limit":

@@ -7,6 +7,7 @@ from django.db import connections
 
 from deploy.gate import plan, rehearse
 from deploy.gate.apply import reverse
+from deploy.gate.offline import collect
 from deploy.gate.schema import schema_fingerprint
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
@@ -161,15 +162,18 @@ def test_the_operator_may_have_it_run_again(app: Shop, deployed: str) -> None:
 
 
 def test_goes_on_after_plain_migrate_was_killed(app: Shop, deployed: str) -> None:
-    app.write("0002_whole", LINK + INDEX, atomic=False)
-    query(deployed, "ALTER TABLE shop_order ADD by_id bigint NULL")
+    key = app.write("0002_whole", LINK + INDEX, atomic=False)
+    loader = plan.load(deployed)
+    state = plan.state_of(loader, loader.applied_migrations)
+    first = collect(key, loader.graph.nodes[key], state, deployed).statements[0]
+    query(deployed, first.sql)
     run_all(deployed)
     assert plan.pending(plan.load(deployed)) == []
     found = query(
         deployed,
         "SELECT count(*) FROM pg_constraint WHERE conrelid = 'shop_order'::regclass AND contype = 'f'",
     )
-    assert found == [(1,)]
+    assert found == [(2,)]
 
 
 @pytest.mark.parametrize("operations", [MEMO + BATCHES, BATCHES + MEMO, MEMO + ONCE])
