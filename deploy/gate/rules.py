@@ -31,7 +31,7 @@ def lock_findings(collected: Collected, catalog: Catalog, vendor: str) -> list[F
         for effect in statement.effects:
             if vendor == "postgresql" and not catalog.is_new(effect.table):
                 found += _locks(collected, statement, effect, catalog, added, altered, where)
-            found += _everywhere(collected, statement, effect, where)
+            found += _everywhere(collected, statement, effect, where, vendor)
             if effect.kind in {"add_fk", "add_check", "add_not_null"} and not effect.valid:
                 added.add((effect.table, effect.name))
             if effect.kind.startswith(("add_", "set_", "drop_")) and effect.table:
@@ -149,7 +149,9 @@ def _had_check(catalog: Catalog, effect: Effect) -> bool:
     return any(one.kind == "add_check" and set(one.columns) <= {effect.column} for one in table.tightened)
 
 
-def _everywhere(collected: Collected, statement: Statement, effect: Effect, where: str) -> Iterator[Finding]:
+def _everywhere(
+    collected: Collected, statement: Statement, effect: Effect, where: str, vendor: str
+) -> Iterator[Finding]:
     """What is wrong whatever the table holds."""
     # An operation's atomic = False does not end the migration's own transaction.
     atomic = collected.migration.atomic or bool(getattr(statement.operation, "atomic", None))
@@ -163,7 +165,8 @@ def _everywhere(collected: Collected, statement: Statement, effect: Effect, wher
     if effect.kind == "gone":
         yield known.OBJECT_GONE(verb=effect.verb, place=where)
     if effect.kind == "unreadable":
-        yield known.UNREADABLE(problem=effect.new, verb=effect.verb, place=where)
+        refused: Level = "error" if vendor == "postgresql" else "warning"
+        yield known.UNREADABLE(problem=effect.new, verb=effect.verb, place=where, level=refused)
     if effect.kind == "opaque":
         yield known.OPAQUE(verb=effect.verb, place=where)
     if effect.kind == "no_limit":
