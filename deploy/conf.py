@@ -56,6 +56,9 @@ class DeployConf:
         release: name of the release this process is or deploys (`RELEASE`), or None to derive it.
         image: digest of the container image (`IMAGE_DIGEST`), or empty.
         owner: who runs this, for the lock and the ledger, without secrets: user@host:pid or the CI run.
+        statement_lock_timeout_seconds: for how long a statement of a migration may wait for its lock.
+        statement_timeout_seconds: for how long one that stops writers may run; 0 for as long as it likes.
+        apply_timeout_seconds: for how long migrations are tried altogether.
         deferred_migrations: `app_label.migration_name` of the contract migrations that this release leaves to
             postdeploy (`DEFERRED_MIGRATIONS`, separated by spaces): starting does not wait for them.
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
@@ -79,6 +82,7 @@ class DeployConf:
     lock_ttl_seconds: float
     check_timeout_seconds: float
     statement_lock_timeout_seconds: float
+    statement_timeout_seconds: float
     apply_timeout_seconds: float
     wait_timeout_seconds: float
     deferred_migrations: tuple[str, ...]
@@ -163,6 +167,8 @@ def read() -> tuple[DeployConf, list[Finding]]:
         lock_ttl_seconds=take.number("LOCK_TTL_SECONDS", 60, least=1, most=3600),
         check_timeout_seconds=take.number("CHECK_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         statement_lock_timeout_seconds=take.number("STATEMENT_LOCK_TIMEOUT_SECONDS", 2, least=0.05, most=60),
+        # Half of gunicorn's default worker timeout: workers that wait for longer get killed.
+        statement_timeout_seconds=take.number("STATEMENT_TIMEOUT_SECONDS", 15, least=0, most=86400),
         apply_timeout_seconds=take.number("APPLY_TIMEOUT_SECONDS", 600, least=1, most=86400),
         wait_timeout_seconds=take.number("WAIT_TIMEOUT_SECONDS", 120, least=0, most=3600),
         deferred_migrations=tuple(

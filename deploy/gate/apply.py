@@ -4,16 +4,12 @@ states.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
-from django.db import DatabaseError, OperationalError, connections, transaction
-from django.db.migrations import Migration
-from django.db.migrations.exceptions import IrreversibleError
+from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
@@ -22,22 +18,18 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from . import plan
-from .blockers import blocker_of
-from .errors import database_text, sqlstate
+from .attempts import Attempts
+from .blockers import Blocker
+from .lookout import Lookout
 from .pieces import Interrupted, apply_in_pieces, forget_finished
 from .plan import MigrationKey, place
 from .run_findings import (
-    APPLY_FAILED,
-    LOCK_NOT_GIVEN,
     NOT_REVERSIBLE,
     OUT_OF_ORDER,
     STILL_NEEDED,
     UNKNOWN_MIGRATION,
 )
 from .session import Applier, applier
-
-# 55P03 lock_not_available; 40P01 deadlock_detected: both are "another time, perhaps".
-_RETRIED = {"55P03", "40P01"}
 
 
 def apply(
@@ -51,19 +43,22 @@ def apply(
 ) -> list[MigrationKey]:
     """Run `migrations`, in plan order, those already applied left out; returns those that ran.
 
-    One process at a time (session advisory lock). Every statement has a lock_timeout; a migration that gets
-    no lock is rolled back and tried again, with jitter, until DEPLOY['APPLY_TIMEOUT_SECONDS'] have passed.
+    One process at a time (session advisory lock). Before a migration, and before each of its statements,
+    long transactions on the tables that it will lock are waited for (see `lookout`). Every statement has a
+    lock_timeout; a migration that gets no lock is rolled back and tried again, with jitter, until
+    DEPLOY['APPLY_TIMEOUT_SECONDS'] have passed.
     Each atomic migration and its record are one transaction, so a kill at any moment leaves all or nothing
     of it; one that is not atomic goes on where it was interrupted (see `pieces`, also for `interrupted`).
     `guard` is called before each attempt.
 
     Raises:
-        Refusal: deploy.M050 to M055, M057, M058; what ran before stays applied, the next run skips it.
+        Refusal: deploy.M031, M050 to M055, M057, M058, M062, M063; what ran before stays applied, and the
+            next run skips it.
     """
     plan.require_supported(alias)
     if not migrations:
         return []
-    with applier(conf, alias) as session:
+    with applier(conf, alias, lookout=_lookout(conf, step)) as session:
         executor = _executor(alias)
         wanted = _in_order(executor, migrations)
         todo = [key for key in wanted if key not in executor.loader.applied_migrations]
@@ -94,16 +89,17 @@ def reverse(
     plan.require_supported(alias)
     if not migrations:
         return []
-    with applier(conf, alias) as session:
+    with applier(conf, alias, lookout=_lookout(conf, step)) as session:
         executor = _executor(alias)
         wanted = _in_order(executor, migrations)
         todo = [key for key in reversed(wanted) if key in executor.loader.applied_migrations]
         _require_reversible(executor, todo)
         states = _states_before(executor, todo)
+        attempts = Attempts(session, guard, step)
         for done, key in enumerate(todo):
             migration = executor.loader.graph.nodes[key]
             step.progress(done, len(todo), unit="migrations", note=place(key))
-            _attempts(session, guard, step, key, migration, states[key], executor.unapply_migration)
+            attempts.run(key, migration, states[key], executor.unapply_migration, forwards=False)
         if todo:
             _signal_after(alias, plan.state_of(_executor(alias).loader, plan.applied(alias)))
         _facts(step, session)
@@ -123,92 +119,16 @@ def _run(
     state = plan.state_of(executor.loader, executor.loader.applied_migrations)
     pairs = [(executor.loader.graph.nodes[key], False) for key in todo]
     emit_pre_migrate_signal(0, False, alias, apps=state.apps, plan=pairs)  # noqa: FBT003 – Django's signature
+    attempts = Attempts(session, guard, step)
     for done, key in enumerate(todo):
         step.progress(done, len(todo), unit="migrations", note=place(key))
         migration = executor.loader.graph.nodes[key]
         act = executor.apply_migration
         if not migration.atomic:
             act = partial(apply_in_pieces, executor, interrupted=interrupted)
-        state = _attempts(session, guard, step, key, migration, state, act)
+        state = attempts.run(key, migration, state, act)
     step.progress(len(todo), len(todo), unit="migrations")
     _signal_after(alias, state, pairs)
-
-
-def _attempts(
-    session: Applier,
-    guard: Callable[[], None],
-    step: Step,
-    key: MigrationKey,
-    migration: Migration,
-    state: ProjectState,
-    act: Callable[[ProjectState, Migration], Any],
-) -> ProjectState:
-    """One migration until it is through, or the time for locks is over."""
-    began = time.monotonic()
-    attempts = 0
-    while True:
-        attempts += 1
-        guard()
-        session.arm()  # before the transaction: what is set inside one is undone with it
-        tried = state.clone()
-        try:
-            after = _in_one_transaction(session, migration, tried, act)
-        except IrreversibleError as error:
-            raise Refusal(
-                NOT_REVERSIBLE(problem=plan.one_line(error), place=place(key)), exit_code=1
-            ) from error
-        except OperationalError as error:
-            if sqlstate(error) not in _RETRIED:
-                raise Refusal(_failure(key, migration, error), exit_code=1) from error
-            pause = random.uniform(0.5, 1.5) * min(session.limit_seconds, 0.25 * 2 ** min(attempts, 6))  # noqa: S311 – jitter
-            if time.monotonic() + pause >= session.deadline:
-                raise Refusal(
-                    _gave_up(session, key, attempts, time.monotonic() - began), exit_code=1
-                ) from error
-            time.sleep(pause)
-        except Refusal:
-            raise
-        except Exception as error:
-            raise Refusal(_failure(key, migration, error), exit_code=1) from error
-        else:
-            timings = step.facts.setdefault("migrations", {})
-            timings[place(key)] = {"attempts": attempts, "seconds": round(time.monotonic() - began, 3)}
-            return after
-
-
-def _in_one_transaction(
-    session: Applier, migration: Migration, state: ProjectState, act: Callable[[ProjectState, Migration], Any]
-) -> ProjectState:
-    """Django records a migration with deferred SQL after its commit; a kill between would never converge."""
-    if not migration.atomic:
-        act(state, migration)
-    else:
-        with (
-            session.connection.constraint_checks_disabled(),
-            transaction.atomic(using=session.connection.alias),
-        ):
-            act(state, migration)
-    return state
-
-
-def _failure(key: MigrationKey, migration: Migration, error: Exception) -> Any:
-    rolled_back = "was rolled back" if migration.atomic else "is not atomic: what it did so far stays"
-    text = (
-        database_text(error)
-        if isinstance(error, DatabaseError)
-        else f"{type(error).__name__}: {plan.one_line(error)}"
-    )
-    return APPLY_FAILED(rolled_back=rolled_back, problem=text, place=place(key))
-
-
-def _gave_up(session: Applier, key: MigrationKey, attempts: int, seconds: float) -> Any:
-    return LOCK_NOT_GIVEN(
-        limit=session.limit_seconds,
-        attempts=attempts,
-        seconds=seconds,
-        blocker=blocker_of(session),
-        place=place(key),
-    )
 
 
 def _executor(alias: str) -> MigrationExecutor:
@@ -267,6 +187,19 @@ def _signal_after(alias: str, state: ProjectState, pairs: Sequence[Any] = ()) ->
     emit_post_migrate_signal(0, False, alias, apps=state.apps, plan=list(pairs))  # noqa: FBT003 – Django's signature
 
 
+def _lookout(conf: DeployConf, step: Step) -> Lookout:
+    """One that says on the step for whom it waits."""
+
+    def tell(blocker: Blocker, seconds: float) -> None:
+        note = f"{blocker.table} is in use by {blocker}"
+        step.progress(seconds, conf.apply_timeout_seconds, unit="seconds", note=note)
+
+    return Lookout(conf.statement_lock_timeout_seconds, tell)
+
+
 def _facts(step: Step, session: Applier) -> None:
     if session.leftovers:
         step.facts["leftover_indexes"] = session.leftovers
+    if session.lookout.met:
+        step.facts["waited_for"] = list(session.lookout.met.values())
+        step.facts["waited_seconds"] = round(session.lookout.waited_seconds, 3)

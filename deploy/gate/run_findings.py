@@ -134,3 +134,20 @@ UNREACHABLE = FindingType(
     "Database {alias} does not answer: {problem}",
     "Check the address and that the server runs; `migrategate check --all` needs no database.",
 )
+IN_THE_WAY = FindingType(
+    "deploy.M062",
+    "error",
+    "It waited {seconds:.0f} s to lock {table}, which is in use; it asked for no lock meanwhile, so nobody "
+    "waited for it. In the way: {blockers}.",
+    "Wait until they are done, or end them:\n{remedy}\nThen run it again: python manage.py migrategate apply",
+    why="A statement that waits for its lock stops every later reader and writer of the table.",
+)
+HELD_TOO_LONG = FindingType(
+    "deploy.M063",
+    "error",
+    "A statement that stops the writers of {tables} ran for more than {limit:g} s and was cancelled; the "
+    "migration {rolled_back}.",
+    "Use the form that does not hold the lock: python manage.py migrategate check. Or allow it longer, at a "
+    "quiet time: DEPLOY['STATEMENT_TIMEOUT_SECONDS'] (0: as long as it likes).",
+    why="The table was larger than thought, or the disk slower; the traffic waited meanwhile.",
+)

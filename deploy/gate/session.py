@@ -1,71 +1,127 @@
-"""The one session that may change a schema: an advisory lock, and a lock_timeout on every statement.
+"""The one session that may change a schema, with a limit on every statement that it sends.
 
 PostgreSQL queues every later reader behind a waiting ACCESS EXCLUSIVE, so a migration that waits stops the
-site (https://www.postgresql.org/docs/current/explicit-locking.html). It therefore gives up and tries again.
+site (https://www.postgresql.org/docs/current/explicit-locking.html). It therefore looks first, gives up soon
+and tries again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
 
+from . import concurrently, turn
 from .effect import Effect
 from .effects import effects
-from .presence import index_state
-from .run_findings import APPLIER_BUSY
+from .every_connection import limited
+from .findings import NO_LOCK_LIMIT
+from .locks import Wanted, wanted
+from .lookout import Lookout
+from .run_findings import IN_THE_WAY
 
-_NOT_BLOCKING = {"create_index", "drop_index", "reindex"}
-
-
-def lock_key(conf: DeployConf) -> int:
-    """The advisory lock's number: one per project (PostgreSQL keeps them apart per database)."""
-    digest = hashlib.sha256(f"deploy.gate:{conf.project}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+# Statements on data: they take no lock that stops a reader, and there may be a million of them.
+_ON_DATA = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "SAVEPOINT", "RELEASE", "ROLLBACK", "FETCH")
+# Of `deadlock_timeout`, which a session that waits for us lets pass before it looks for a circle and fails:
+# a second lock of a transaction is given up earlier, so that the circle has gone by then.
+_OF_DEADLOCK_TIMEOUT = 0.5
+# A value that psycopg would bind is not allowed in SET; set_config takes one. The project's own
+# statement_timeout is what RESET would bring: the role's, the database's or the server's.
+_SET_LIMITS = """
+SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', coalesce(%s, (
+    SELECT reset_val || coalesce(unit, '') FROM pg_settings WHERE name = 'statement_timeout')), false)
+"""
+# No limit is so short that a lock which is free at once could miss it.
+_LEAST_SECONDS = 0.1
 
 
 @dataclass
 class Applier:
     """A session that holds the right to change the schema of `connection`.
 
-    `statement` is the last one that was sent; `leftovers` are INVALID indexes that were dropped or valid ones
-    that a killed run had finished.
+    Attributes:
+        limit_seconds: for how long a statement may wait for a lock.
+        statement_seconds: for how long one may hold a lock that stops writers; 0 for as long as it likes.
+        deadline: of the whole run, monotonic.
+        statement: the last one that was sent.
+        wanted: the locks that stop writers which the migration at hand asked for so far; held: of the last
+            statement that had such a lock or waited for it.
+        leftovers: what killed runs had left, and what became of it.
     """
 
     connection: BaseDatabaseWrapper
     limit_seconds: float
+    statement_seconds: float
     deadline: float
     take: Callable[[BaseDatabaseWrapper], None]
+    lookout: Lookout
     statement: str = ""
+    wanted: dict[Wanted, None] = field(default_factory=dict)
+    held: Sequence[Wanted] = ()
     leftovers: list[str] = field(default_factory=list)
+    _sent_seconds: float = 0.0
     _session: Any = None
+    _deadlock_seconds: float = 1.0
+    _held_since: float | None = None
+    _new_tables: set[str] = field(default_factory=set)
 
     def arm(self) -> None:
         """Put lock_timeout on the session and remember it: a reconnected one is armed again."""
+        self._held_since, self.held = None, ()
+        self._new_tables.clear()
         if self.connection.vendor != "postgresql":
             return
         self.connection.ensure_connection()
         if self._session is not None and self.connection.connection is not self._session:
             self.take(self.connection)
-        self._session = self.connection.connection
-        self._timeout(self.limit_seconds)
+        if self.connection.connection is not self._session:
+            self._session = self.connection.connection
+            with self._session.cursor() as cursor:  # the unit of this setting is ms
+                cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'")
+                self._deadlock_seconds = cursor.fetchone()[0] / 1000
+        self._limit(self.limit_seconds)
 
     def disarm(self) -> None:
         """Give the session back as it was."""
         if self.connection.vendor == "postgresql" and self.connection.connection is self._session:
             with self._session.cursor() as cursor:
-                cursor.execute("RESET lock_timeout")
+                cursor.execute("RESET lock_timeout; RESET statement_timeout")
+
+    def was_held_too_long(self) -> bool:
+        """The last statement, which has just failed, had used up its time for holding a lock."""
+        passed = time.monotonic() - self._sent_seconds
+        return bool(self.held and self.statement_seconds and passed >= self.statement_seconds)
+
+    def look(self, locks: Sequence[Wanted]) -> None:
+        """Wait, holding nothing, until nobody stands in the way of these locks.
+
+        Raises:
+            Refusal: deploy.M062 with those who still do when the time of the whole run is over.
+        """
+        if not locks or self.connection.vendor != "postgresql":
+            return
+        self.connection.ensure_connection()
+        before = self.lookout.waited_seconds
+        found = self.lookout.wait(self.connection.connection, locks, deadline=self.deadline)
+        if found:
+            raise Refusal(
+                IN_THE_WAY(
+                    seconds=self.lookout.waited_seconds - before,
+                    table=found[0].table,
+                    blockers="; ".join(str(one) for one in found[:3]),
+                    remedy="\n".join(one.remedy for one in found[:3]),
+                ),
+                exit_code=1,
+            )
 
     def __call__(
         self, execute: Callable[..., Any], sql: str, params: Any, many: Any, context: dict[str, Any]
@@ -75,59 +131,100 @@ class Applier:
             return execute(sql, params, many, context)
         if self.connection.connection is not self._session:
             self.arm()
-        self.statement = str(sql)
-        if "CONCURRENTLY" not in self.statement.upper():
-            result = execute(sql, params, many, context)
-            if "lock_timeout" in f"{sql} {params}".lower() or "discard" in self.statement.lower():
-                self._timeout(self.limit_seconds)  # no migration may wait without it
-            return result
-        concurrent = [e for e in effects(self.statement) if e.concurrently and e.kind in _NOT_BLOCKING]
-        if not concurrent or self.connection.in_atomic_block:
-            return execute(sql, params, many, context)
-        if all(effect.kind == "create_index" and self._is_done(effect) for effect in concurrent):
-            return None
-        # It blocks neither reader nor writer while it waits for old snapshots, but a lock_timeout there
-        # would leave an INVALID index behind; the time for the whole run bounds it instead.
-        self._timeout(0, whole_seconds=max(self.deadline - time.monotonic(), self.limit_seconds))
-        try:
-            return execute(sql, params, many, context)
-        finally:
-            self._timeout(self.limit_seconds)
+        text = self.statement = str(sql)
+        send = partial(execute, sql, params, many, context)
+        if not self.connection.in_atomic_block:
+            self._held_since = None
+            self._new_tables.clear()
+        if text.lstrip().upper().startswith(_ON_DATA) and ";" not in text.rstrip("; \n"):
+            result = send()
+        else:
+            result = self._schema_statement(send, text)
+        if "lock_timeout" in f"{sql} {params}".lower() or "discard" in text.lower():
+            self._limit(self.limit_seconds)  # no migration may wait without it
+        return result
 
-    def _timeout(self, seconds: float, *, whole_seconds: float | None = None) -> None:
-        # A value that psycopg would bind is not allowed in SET; set_config takes one.
+    def _schema_statement(self, send: Callable[[], Any], text: str) -> Any:
+        found = effects(text)
+        if len(found) > 1 and (ends := [effect.verb for effect in found if effect.kind == "no_limit"]):
+            raise Refusal(NO_LOCK_LIMIT(verb=ends[0]), exit_code=1)
+        atomic = self.connection.in_atomic_block
+        beside = [one for one in found if one.concurrently and one.kind in concurrently.KINDS]
+        if beside and not atomic:
+            return self._concurrently(send, beside)
+        locks = wanted(found, new=self._new_tables)
+        self._new_tables |= {one.table for one in found if one.kind == "create_table"}
+        if locks:
+            return self._locking(send, locks, atomic=atomic)
+        if any(one.kind == "validate" for one in found):  # a scan that stops nobody
+            return self._limited(send, self.limit_seconds, self._rest_seconds())
+        return send()
+
+    def _locking(self, send: Callable[[], Any], locks: Sequence[Wanted], *, atomic: bool) -> Any:
+        """A statement that stops writers: sent only when it can have its lock, and not for long."""
+        self.wanted |= dict.fromkeys(locks)
+        if atomic:
+            self.lookout.require_clear(self.connection.connection, locks)
+        else:
+            self.look(locks)
+        wait_seconds = self.limit_seconds
+        if self._held_since is not None:
+            held = time.monotonic() - self._held_since
+            wait_seconds = min(wait_seconds - held, self._deadlock_seconds * _OF_DEADLOCK_TIMEOUT)
+            wait_seconds = max(wait_seconds, min(_LEAST_SECONDS, self.limit_seconds))
+        whole = wait_seconds + self.statement_seconds if self.statement_seconds else self._rest_seconds()
+        self.held, self._sent_seconds = locks, time.monotonic()
+        result = self._limited(send, wait_seconds, whole)
+        self.held = ()
+        if atomic and self._held_since is None:
+            self._held_since = time.monotonic()
+        return result
+
+    def _concurrently(self, send: Callable[[], Any], found: Sequence[Effect]) -> Any:
+        """It stops neither reader nor writer while it waits for old snapshots, but a lock_timeout there
+        would leave something INVALID behind; the time for the whole run bounds it instead.
+        """
+        self._limit(0, self._rest_seconds())
+        try:
+            if concurrently.clear_leftovers(self._session, found, self.leftovers):
+                return None
+            return send()
+        except DatabaseError:
+            with suppress(Exception):  # the lost connection, or the limit once more: the next run clears up
+                self.leftovers += [
+                    f"dropped INVALID {name}" for name in concurrently.drop_invalid(self._session, found)
+                ]
+            raise
+        finally:
+            self._limit(self.limit_seconds)
+
+    def _limited(self, send: Callable[[], Any], wait_seconds: float, whole_seconds: float) -> Any:
+        """With limits of its own; in a failed transaction the rollback brings the session's back."""
+        self._limit(wait_seconds, whole_seconds)
+        try:
+            result = send()
+        except BaseException:
+            if not self.connection.in_atomic_block:
+                self._limit(self.limit_seconds)
+            raise
+        self._limit(self.limit_seconds)
+        return result
+
+    def _rest_seconds(self) -> float:
+        return max(self.deadline - time.monotonic(), self.limit_seconds)
+
+    def _limit(self, wait_seconds: float, whole_seconds: float | None = None) -> None:
+        """Set lock_timeout, and statement_timeout: to `whole_seconds`, or back to the project's own."""
         session = self.connection.connection
         if session is None or session.closed:
             return
+        whole = None if whole_seconds is None else f"{round(whole_seconds * 1000)}ms"
         with session.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{round(seconds * 1000)}ms"])
-            if whole_seconds is not None:
-                cursor.execute(
-                    "SELECT set_config('statement_timeout', %s, false)", [f"{round(whole_seconds * 1000)}ms"]
-                )
-            elif not self.connection.in_atomic_block:
-                cursor.execute("RESET statement_timeout")
-
-    def _is_done(self, effect: Effect) -> bool:
-        """An earlier, killed run finished this index; an INVALID one is dropped so that it can be
-        built again.
-        """
-        if not effect.name:
-            return False
-        quote = self.connection.ops.quote_name
-        with self.connection.connection.cursor() as cursor:
-            state = index_state(cursor, effect)
-            if state == "same":
-                self.leftovers.append(f"kept {effect.name}")
-                return True
-            if state == "invalid":
-                cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(effect.name)}")
-                self.leftovers.append(f"dropped INVALID {effect.name}")
-        return False
+            cursor.execute(_SET_LIMITS, [f"{round(wait_seconds * 1000)}ms", whole])
 
 
 @contextmanager
-def applier(conf: DeployConf, alias: str) -> Iterator[Applier]:
+def applier(conf: DeployConf, alias: str, *, lookout: Lookout | None = None) -> Iterator[Applier]:
     """Be the only one of all processes that changes the schema of `alias`; others wait.
 
     Raises:
@@ -135,71 +232,25 @@ def applier(conf: DeployConf, alias: str) -> Iterator[Applier]:
     """
     connection = connections[alias]
     deadline = time.monotonic() + conf.apply_timeout_seconds
+    one = Applier(
+        connection,
+        conf.statement_lock_timeout_seconds,
+        conf.statement_timeout_seconds,
+        deadline,
+        lambda again: turn.take(conf, again, deadline),
+        lookout or Lookout(conf.statement_lock_timeout_seconds),
+    )
     if connection.vendor == "sqlite":
-        with _file_lock(conf, connection, deadline):
-            yield Applier(connection, conf.statement_lock_timeout_seconds, deadline, lambda _: None)
+        with turn.file_lock(conf, connection, deadline):
+            yield one
         return
     connection.ensure_connection()
-    _take_lock(conf, connection, deadline)
-    one = Applier(
-        connection, conf.statement_lock_timeout_seconds, deadline, lambda c: _take_lock(conf, c, deadline)
-    )
+    turn.take(conf, connection, deadline)
     one.arm()
     try:
-        with connection.execute_wrapper(one):
+        with connection.execute_wrapper(one), limited(conf.statement_lock_timeout_seconds, but=connection):
             yield one
     finally:
         if connection.connection is not None and not connection.connection.closed:
             one.disarm()
-            with connection.connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [lock_key(conf)])
-
-
-def _take_lock(conf: DeployConf, connection: BaseDatabaseWrapper, deadline: float) -> None:
-    key = lock_key(conf)
-    while True:
-        with connection.connection.cursor() as cursor:
-            row = cursor.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-            if row[0]:
-                return
-            if time.monotonic() >= deadline:
-                raise Refusal(_busy(conf, cursor, key), exit_code=1)
-        time.sleep(random.uniform(0.05, 0.25))  # noqa: S311 – jitter, not a secret
-
-
-def _busy(conf: DeployConf, cursor: Any, key: int) -> Any:
-    row = cursor.execute(
-        "SELECT a.pid, a.application_name, extract(epoch FROM now() - a.backend_start)::int FROM pg_locks l"
-        " JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
-        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND l.classid = %s::bigint::oid AND l.objid = %s::bigint::oid AND l.objsubid = 1",
-        [(key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF],
-    ).fetchone()
-    pid, name, age = row or ("?", "unknown", 0)
-    holder = f"pid {pid}, application {name or 'without a name'}, connected for {age} s"
-    return APPLIER_BUSY(seconds=conf.apply_timeout_seconds, holder=holder, pid=pid)
-
-
-@contextmanager
-def _file_lock(conf: DeployConf, connection: BaseDatabaseWrapper, deadline: float) -> Iterator[None]:
-    """SQLite has no advisory locks: a file beside the database; the kernel frees it when its holder dies."""
-    import fcntl
-
-    name = str(connection.settings_dict["NAME"])
-    if name == ":memory:" or name.startswith("file:"):
-        yield
-        return
-    path = Path(f"{name}.migrate-lock")
-    with path.open("a+") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    finding = APPLIER_BUSY(
-                        seconds=conf.apply_timeout_seconds, holder=f"holder of {path.name}", pid="?"
-                    )
-                    raise Refusal(finding, exit_code=1) from None
-                time.sleep(0.1)
-        yield
+            turn.give_back(conf, connection)

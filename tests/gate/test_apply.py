@@ -14,7 +14,7 @@ from django.db.models.signals import post_migrate
 from deploy.gate import plan
 from deploy.gate.apply import apply, reverse
 from deploy.gate.schema import schema_fingerprint
-from deploy.gate.session import lock_key
+from deploy.gate.turn import lock_key
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
@@ -141,7 +141,9 @@ def test_gives_way_to_a_long_transaction_and_comes_back(app: Shop, deployed: str
         client.start()
         run_all(deployed, step=step, statement_lock_timeout_seconds=0.2)
         client.join()
-    assert step.facts["migrations"]["shop.0002_memo"]["attempts"] > 1
+        pid = reader.info.backend_pid
+    (met,) = step.facts["waited_for"]
+    assert met.startswith(f"shop_order: pid {pid} (old_report")
     assert len(waits) > 3
     assert max(waits) < 0.8
 
@@ -178,8 +180,10 @@ def test_never_waits_longer_than_the_limit_and_names_the_blocker(
         found = refusal(deployed, statement_lock_timeout_seconds=0.1, apply_timeout_seconds=1)
         pid = reader.info.backend_pid
     (finding,) = found.findings
-    assert finding.id == "deploy.M051"
-    assert f"pid {pid} (old_report" in finding.message
+    assert finding.id == "deploy.M062"
+    assert f"In the way: pid {pid} (old_report, user " in finding.message
+    assert f"SELECT pg_terminate_backend({pid});" in finding.hint
+    assert finding.place == "shop.0002_case"
     assert query(deployed, "SHOW lock_timeout") == [("0",)]
     run_all(deployed)
 
