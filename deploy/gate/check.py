@@ -1,67 +1,27 @@
-"""The static gate: pending migrations judged by what they do to the deployed code and to a table in use."""
+"""The static gate: which migrations are judged, against which code, and what people have answered for."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from django.db import connections
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.state import ProjectState
 
 from deploy.conf import DeployConf
-from deploy.reporting.findings import Finding, has_errors
+from deploy.reporting.findings import Finding
 
 from . import plan
 from .acknowledgements import settle
-from .catalog import Catalog
-from .compat import Breakage, breakages
-from .declarations import phases_of
-from .declared import declared_phases
 from .drift import model_changes
-from .findings import DEPLOYED_UNKNOWN, NEVER_WORKS, NOT_JUDGED
-from .offline import Collected, collect, connection_like
-from .phases import orphans, phase_findings, waiting_for
+from .findings import DEPLOYED_UNKNOWN
+from .judgement import GateReport, judge, judge_each
 from .plan import MigrationKey, place
-from .rules import lock_findings
-from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
+from .since import base_of
 
-
-@dataclass(frozen=True, slots=True)
-class GateReport:
-    """The judgement of a set of migrations.
-
-    Attributes:
-        pending: all of them in plan order; `expand` and `contract` part it (expand runs before the switch).
-        plan_fingerprint: SHA-256 hex over order, phases and source files.
-        drops_only: those of `pending` that only take away; new code never waits for them.
-    """
-
-    pending: tuple[MigrationKey, ...]
-    expand: tuple[MigrationKey, ...]
-    contract: tuple[MigrationKey, ...]
-    findings: tuple[Finding, ...]
-    plan_fingerprint: str
-    drops_only: tuple[MigrationKey, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """No error among the findings."""
-        return not has_errors(self.findings)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-like, for the report and the ledger."""
-        return {
-            "pending": [place(key) for key in self.pending],
-            "expand": [place(key) for key in self.expand],
-            "contract": [place(key) for key in self.contract],
-            "plan_fingerprint": self.plan_fingerprint,
-            "findings": [finding.as_dict() for finding in self.findings],
-        }
+__all__ = ["GateReport", "check", "judge"]
 
 
 def check(
@@ -70,34 +30,44 @@ def check(
     alias: str | None = None,
     deployed: frozenset[MigrationKey] | None,
     everything: bool = False,
+    since: str | None = None,
 ) -> GateReport:
     """Judge what database `alias` has not applied yet, against the code that has run `deployed`.
 
-    With `deployed=None` the deployed code is taken to be the one whose migrations are applied. With
-    `everything` no database is asked, and each migration of the project's own history is judged as a release
-    of its own: the old code is the state before it. Nothing is written.
+    With `deployed=None` the deployed code is taken to be the one whose migrations are applied. Two ways ask
+    no database: with `everything` each migration of the project's own history is judged as a release of its
+    own (the old code is the state before it); with `since` those that were added since HEAD left that Git
+    branch, tag or commit are, as one release on top of what is there. Nothing is written.
 
     Raises:
-        Refusal: an unsupported engine, an unreachable database, a graph that can't be built.
+        Refusal: an unsupported engine, an unreachable database, a graph that can't be built, a `since` that
+        Git does not know.
     """
     alias = alias or conf.database
     plan.require_supported(alias)
-    loader = plan.load(None if everything else alias)
-    found = plan.graph_findings(loader, None if everything else alias)
+    asked = None if everything or since is not None else alias
+    loader = plan.load(asked)
+    found = plan.graph_findings(loader, asked)
     if everything:
         with _patient_collector():
-            judged = [_judge_each(loader, alias)]
+            report = judge_each(loader, alias)
     else:
-        pending = plan.pending(loader)
-        applied = frozenset(loader.applied_migrations)
-        found += _unknown_to_image(loader, deployed)
-        judged = [judge(loader, pending, applied=applied, deployed=deployed, alias=alias)]
+        if since is not None:
+            applied = base_of(loader, since, conf.base_dir).known
+            deployed = applied
+            pending = [
+                key for key in plan.full_plan(loader) if not plan.is_in(key, loader.graph.nodes[key], applied)
+            ]
+        else:
+            applied = frozenset(loader.applied_migrations)
+            pending = plan.pending(loader)
+            found += _unknown_to_image(loader, deployed)
+        report = judge(loader, pending, applied=applied, deployed=deployed, alias=alias)
     if not loader.detect_conflicts():
         found += model_changes(loader, alias)
-    report = judged[0]
 
     def alone(keys: Collection[MigrationKey]) -> tuple[Finding, ...]:
-        return () if everything else _judge_each(loader, alias, only=keys).findings
+        return () if everything else judge_each(loader, alias, only=keys).findings
 
     settled = settle(
         (*found, *report.findings),
@@ -128,145 +98,3 @@ def _unknown_to_image(loader: MigrationLoader, deployed: frozenset[MigrationKey]
         return []
     names = ", ".join(place(key) for key in missing[:5])
     return [DEPLOYED_UNKNOWN(count=len(missing), names=names)]
-
-
-def _judge_each(
-    loader: MigrationLoader, alias: str, *, only: Collection[MigrationKey] | None = None
-) -> GateReport:
-    """Each migration (of `only`, if given) as a release of its own, on top of all that are before it."""
-    state = plan.state_of(loader, ())
-    keys = plan.full_plan(loader)
-    parts: list[GateReport] = []
-    for key in keys:
-        if not plan.is_own(key[0]) or (only is not None and key not in only):
-            loader.graph.nodes[key].mutate_state(state, preserve=False)
-            continue
-        before = state.clone()
-        collected = collect(key, loader.graph.nodes[key], state, alias, before_all=before)
-        parts.append(_verdict(loader, [collected], [before], before, state, alias))
-    contract = {key for part in parts for key in part.contract}
-    return GateReport(
-        tuple(keys),
-        tuple(key for key in keys if key not in contract),
-        tuple(key for key in keys if key in contract),
-        tuple(finding for part in parts for finding in part.findings),
-        plan.fingerprint(loader, [(key, "contract" if key in contract else "expand") for key in keys]),
-        tuple(key for part in parts for key in part.drops_only),
-    )
-
-
-def judge(
-    loader: MigrationLoader,
-    pending: Sequence[MigrationKey],
-    *,
-    applied: Collection[MigrationKey],
-    deployed: Collection[MigrationKey] | None,
-    alias: str,
-) -> GateReport:
-    """Judge `pending` (in plan order) as one release on top of `applied`."""
-    state = plan.state_of(loader, applied)
-    base = state.clone()
-    old = base if deployed is None else plan.state_of(loader, deployed)
-    befores: list[ProjectState] = []
-    collected: list[Collected] = []
-    for key in pending:
-        befores.append(state.clone())
-        collected.append(collect(key, loader.graph.nodes[key], state, alias))
-    return _verdict(loader, collected, befores, old, state, alias, base=base)
-
-
-def _verdict(
-    loader: MigrationLoader,
-    collected: Sequence[Collected],
-    befores: Sequence[ProjectState],
-    old_state: ProjectState,
-    new_state: ProjectState,
-    alias: str,
-    *,
-    base: ProjectState | None = None,
-) -> GateReport:
-    connection = connection_like(alias)
-    vendor = connections[alias].vendor
-    touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
-    touched |= tables_changed_in_code_only(collected, old_state, new_state)
-    touched |= tables_of_dropped_indexes(collected, old_state)
-    touched -= {""}
-    pending = tuple(one.key for one in collected)
-    if not touched and not any(one.unknown or phases_of(one.migration) for one in collected):
-        return _without_effects(loader, collected, alias)
-    old = Catalog.of(old_state, connection, touched)
-    new = Catalog.of(new_state, connection, touched)
-    start = Catalog.of(base, connection, touched) if base is not None else old.copy()
-    findings: list[Finding] = [
-        NOT_JUDGED(operation=f"model {label}", problem=problem)
-        for label, problem in dict(new.unreadable).items()
-    ]
-    # 1. Which migrations does the deployed code not survive? They, and what depends on them, wait.
-    broken: dict[MigrationKey, list[Breakage]] = {}
-    catalog = start.copy()
-    seen = set(breakages(old, catalog, touched, upserts=True))
-    for one in collected:
-        findings += lock_findings(one, catalog, vendor)
-        now = breakages(old, catalog, touched, upserts=True)
-        if vendor == "sqlite":
-            now = [one_break for one_break in now if "takes less" not in one_break.reason]
-        if fresh := [each for each in now if each not in seen]:
-            broken[one.key] = fresh
-        seen.update(now)
-    declared, unusable = declared_phases(collected, old_state, old)
-    findings += unusable
-    before = {key for key, phase in declared.items() if phase == "expand"}
-    blockers = waiting_for(loader, pending, (set(broken) | set(declared)) - before)
-    contract = tuple(key for key in pending if key in blockers)
-    # 2. Does the new code live on what is there before the switch?
-    half = start.copy()
-    for one in collected:
-        if one.key not in blockers:
-            _replay(half, one)
-    missing = breakages(new, half, touched)
-    needed: dict[MigrationKey, list[Breakage]] = {}
-    for one in collected:
-        if one.key in blockers and missing:
-            _replay(half, one)
-            left = breakages(new, half, touched)
-            if repaired := [each for each in missing if each not in left]:
-                needed[one.key] = repaired
-            missing = [each for each in left if each in missing]
-    # A column that the code forgot is known for certain; one that it lacks may come from RunPython.
-    findings += [
-        NEVER_WORKS(new=each.text, table=each.table, column=each.column, place=place(pending[-1]))
-        for each in missing
-        if each.column
-    ]
-    # 3. Say so.
-    for one, state in zip(collected, befores, strict=True):
-        findings += phase_findings(one, state, old, broken, needed, blockers, declared.get(one.key))
-    if vendor == "postgresql":
-        findings += orphans(collected, blockers, start)
-    return GateReport(
-        pending,
-        tuple(key for key in pending if key not in blockers),
-        contract,
-        tuple(findings),
-        plan.fingerprint(loader, [(key, "contract" if key in blockers else "expand") for key in pending]),
-        tuple(one.key for one in collected if one.effects and _only_drops(one)),
-    )
-
-
-def _without_effects(loader: MigrationLoader, collected: Sequence[Collected], alias: str) -> GateReport:
-    pending = tuple(one.key for one in collected)
-    findings = [f for one in collected for f in lock_findings(one, Catalog(), connections[alias].vendor)]
-    prints = plan.fingerprint(loader, [(key, "expand") for key in pending])
-    return GateReport(pending, pending, (), tuple(findings), prints)
-
-
-def _replay(catalog: Catalog, one: Collected) -> None:
-    for effect in one.effects:
-        catalog.apply(effect)
-
-
-def _only_drops(one: Collected) -> bool:
-    return all(
-        effect.kind in {"drop_table", "drop_column", "drop_constraint", "drop_index"}
-        for effect in one.effects
-    )

@@ -20,9 +20,9 @@ from deploy.reporting.report import Step
 
 from . import plan
 from .acknowledgements import settle
-from .check import GateReport
 from .errors import database_text
 from .exercise import Failures, exercise, exercised_models, newly_broken, not_exercised, take_samples
+from .judgement import GateReport
 from .observe import Observed, Observer
 from .pieces import apply_in_pieces
 from .plan import MigrationKey, place

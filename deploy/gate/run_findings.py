@@ -132,7 +132,9 @@ UNREACHABLE = FindingType(
     "deploy.M061",
     "error",
     "Database {alias} does not answer: {problem}",
-    "Check the address and that the server runs; `migrategate check --all` needs no database.",
+    "Check the address and that the server runs. Without a database:\n"
+    "python manage.py migrategate check --since origin/main   # what this branch adds\n"
+    "python manage.py migrategate check --all   # every migration, each as a release of its own",
 )
 IN_THE_WAY = FindingType(
     "deploy.M062",

@@ -14,9 +14,9 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from . import plan
-from .check import judge
 from .declared import NOT_CONTRACT
 from .findings import ORDER, SPLIT
+from .judgement import judge
 from .plan import MigrationKey, place
 from .run_findings import NOT_APPLIED_YET, UNREACHABLE
 

@@ -43,6 +43,13 @@ class Migration(migrations.Migration):
     dependencies = [("stock", "0001_initial")]
     operations = [migrations.RenameField("item", "name", "title")]
 """
+NO_WAY_BACK = """
+from django.db import migrations
+def nothing(apps, schema_editor): pass
+class Migration(migrations.Migration):
+    dependencies = [("stock", "0001_initial")]
+    operations = [migrations.RunPython(nothing)]
+"""
 
 
 class Site:
@@ -138,6 +145,26 @@ def test_check_all_needs_no_database(tmp_path: Path) -> None:
     assert (code, ids(report)) == (1, ["deploy.M001"])
     code, report = site.run("check", "--deployed-from-database")
     assert (code, ids(report)) == (2, ["deploy.M061"])
+
+
+def test_without_a_database_it_says_what_to_type(tmp_path: Path) -> None:
+    absent = {"ENGINE": "django.db.backends.postgresql", "NAME": "absent", "HOST": str(tmp_path)}
+    site = Site(tmp_path, absent)
+    code, report = site.run("check")
+    assert (code, ids(report)) == (2, ["deploy.M061"])
+    (finding,) = report["steps"][0]["findings"]
+    assert "check --since origin/main" in finding["hint"]
+    assert "check --all" in finding["hint"]
+    assert site.run("check", "--since", "main")[0] == 2
+
+
+def test_fails_on_a_warning_when_it_is_told_to(site: Site) -> None:
+    site.run("apply", "--phase", "all")
+    (site.root / "stock" / "migrations" / "0002_code.py").write_text(NO_WAY_BACK)
+    code, report = site.run("check")
+    assert (code, ids(report)) == (0, ["deploy.M022"])
+    code, report = site.run("check", "--fail-on", "warning")
+    assert (code, ids(report)) == (1, ["deploy.M022"])
 
 
 def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from deploy.conf import UNKNOWN_DATABASE, DeployConf
 from deploy.management.command import DeployCommand
 from deploy.reporting.findings import Refusal
-from deploy.reporting.report import Step
+from deploy.reporting.report import EXIT_REFUSED, Step
 
 
 class Command(DeployCommand):
@@ -20,6 +20,7 @@ class Command(DeployCommand):
     help = "Decide whether the pending migrations may run, and run them without stopping the traffic."
     examples = (
         "python manage.py migrategate check",
+        "python manage.py migrategate check --since origin/main   # no database: what this branch adds",
         "python manage.py migrategate check --all   # no database: each migration as a release of its own",
         "python manage.py restoredb latest --into deploy_scratch_look",
         "python manage.py migrategate rehearse --scratch deploy_scratch_look",
@@ -35,8 +36,21 @@ class Command(DeployCommand):
             action="store_true",
             help="Take the applied migrations for the deployed code's, instead of asking the ledger.",
         )
-        parser.add_argument(
+        scope = parser.add_mutually_exclusive_group()
+        scope.add_argument(
             "--all", action="store_true", help="check: judge every migration, without a database."
+        )
+        scope.add_argument(
+            "--since",
+            default=None,
+            metavar="REF",
+            help="check: judge what HEAD adds to the Git branch, tag or commit REF, without a database.",
+        )
+        parser.add_argument(
+            "--fail-on",
+            choices=["error", "warning"],
+            default="error",
+            help="check: the least level that ends with exit code 1.",
         )
         parser.add_argument(
             "--scratch",
@@ -77,11 +91,18 @@ class Command(DeployCommand):
         from deploy.gate import check
 
         with self.report.step("check") as step:
-            everything = bool(options["all"])
-            deployed = None if everything else _deployed(conf, options, step)
-            found = check(conf, alias=alias, deployed=deployed, everything=everything)
+            everything, since = bool(options["all"]), options["since"]
+            deployed = None
+            if since is not None:
+                step.facts["deployed"] = f"the code that {since} and HEAD have in common"
+            elif not everything:
+                deployed = _deployed(conf, options, step)
+            found = check(conf, alias=alias, deployed=deployed, everything=everything, since=since)
             step.facts.update({name: value for name, value in found.as_dict().items() if name != "findings"})
             step.extend(found.findings)
+            warnings = [finding for finding in found.findings if finding.level == "warning"]
+            if options["fail_on"] == "warning" and warnings:
+                raise Refusal(*warnings, exit_code=EXIT_REFUSED)
 
     def _rehearse(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.databases.scratch import database_alias
