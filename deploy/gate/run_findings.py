@@ -26,14 +26,15 @@ NEW_CODE_BROKEN = FindingType(
 LOCK_TOO_LONG = FindingType(
     "deploy.M043",
     "error",
-    "It held {lock} on {table} ({size}) for {seconds:.1f} s on the copy; the limit is {limit:g} s.",
+    "It held {lock} on {table} ({size}) for {seconds:.1f} s on the copy: {estimate}; "
+    "the limit is {limit:g} s.",
     "Use the form that does not hold it: python manage.py migrategate check. "
     "Or raise DEPLOY['STATEMENT_LOCK_TIMEOUT_SECONDS'].",
 )
 REWRITTEN = FindingType(
     "deploy.M044",
     "warning",
-    "It rewrote {table} ({size}) under ACCESS EXCLUSIVE in {seconds:.2f} s.",
+    "It rewrote {table} ({size}) under ACCESS EXCLUSIVE: {estimate}.",
     "On a table that grows, add a new column and fill it in batches instead.",
 )
 REVERSE_DIFFERS = FindingType(

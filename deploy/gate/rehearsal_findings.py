@@ -1,0 +1,52 @@
+"""The findings of the rehearsal that came after its first ones (those are in `run_findings`)."""
+
+from __future__ import annotations
+
+from deploy.reporting.findings import FindingType
+
+_LOCKS = "https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES"
+
+BLOCKS_WHILE_IT_GROWS = FindingType(
+    "deploy.M090",
+    "warning",
+    "It holds {lock} on {table} ({size}), so that {stops} wait, while it goes through {through}: {estimate}.",
+    "Let the short lock and the long work be two migrations: constraints NOT VALID first and VALIDATE after, "
+    "indexes CONCURRENTLY (atomic = False), rows in batches. python manage.py migrategate check",
+    why="Seen on the copy: the lock in pg_locks, the work in PostgreSQL's own counters. However short it was "
+    "there, it grows with the table.",
+    lock="The one that the message names, until the end of the transaction.",
+    depends="On the size of the table in production: where its statistics prove it small (under 0.1 s), "
+    "nothing is said.",
+    source=_LOCKS,
+)
+ROWS_LOCKED = FindingType(
+    "deploy.M091",
+    "warning",
+    "One transaction changes {rows} rows of {table} ({of}); all of them stay locked until it ends.",
+    "Change them in batches, each in a transaction of its own: atomic = False on the migration, and "
+    "for start in range(0, last + 1, 1000): rows.filter(pk__gte=start, pk__lt=start + 1000).update(…)",
+    why="Whoever writes one of the rows waits for the whole transaction, and VACUUM cannot clean behind it.",
+    lock="ROW EXCLUSIVE on the table, and every changed row FOR NO KEY UPDATE, until the transaction ends.",
+    depends="On the number of rows in production.",
+    source="https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS",
+)
+CODE_NOT_FIRST = FindingType(
+    "deploy.M092",
+    "info",
+    "The new code cannot be started before the migrations: {statements} ({problem}).",
+    "Let predeploy apply the expand migrations first; it does so by itself.",
+    why="Some releases start their code first. This one must not.",
+)
+AFTER_CONTRACT = FindingType(
+    "deploy.M093",
+    "info",
+    "After the contract migrations the deployed code can no longer {statement} {model}: {problem}",
+    "They wait for postdeploy, when none of its containers is left: python manage.py postdeploy",
+    why="From then on, going back to it takes more than a switch; see verdict_after_contract.",
+)
+REDO_DIFFERS = FindingType(
+    "deploy.M094",
+    "warning",
+    "Undone and run again, the migrations do not lead to the same schema: {problem}",
+    "Let each operation's reverse undo all that it does: after a rollback, the next deploy runs it again.",
+)
