@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .effect import Effect
-from .presence import index_state
+from .presence import index_state, is_detached
 
 KINDS = frozenset({"create_index", "drop_index", "reindex", "detach"})
 
@@ -69,7 +69,7 @@ def _cleared(session: Any, effect: Effect, kept: list[str]) -> bool:
                 cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(effect.name)}")
                 kept.append(f"dropped INVALID {effect.name}")
         elif effect.kind == "reindex":
-            for schema, name in cursor.execute(_TRANSIENT, {"name": effect.table}).fetchall():
+            for schema, name in cursor.execute(_TRANSIENT, {"name": effect.name or effect.table}).fetchall():
                 cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(schema)}.{_quoted(name)}")
                 kept.append(f"dropped INVALID {name}")
         elif effect.kind == "detach":
@@ -80,11 +80,7 @@ def _cleared(session: Any, effect: Effect, kept: list[str]) -> bool:
 def _detached(cursor: Any, effect: Effect, kept: list[str]) -> bool:
     row = cursor.execute(_PARTITION, [effect.table, effect.name]).fetchone()
     if row is None:  # either detached already, or PostgreSQL says best what is wrong with the statement
-        both = cursor.execute(
-            "SELECT to_regclass(quote_ident(%s)) IS NOT NULL AND to_regclass(quote_ident(%s)) IS NOT NULL",
-            [effect.table, effect.name],
-        ).fetchone()
-        return bool(both[0])
+        return is_detached(cursor, effect)
     if not row[0]:
         return False
     cursor.execute(f"ALTER TABLE {_quoted(effect.table)} DETACH PARTITION {_quoted(effect.name)} FINALIZE")

@@ -29,7 +29,7 @@ _OF_LOCK_TABLE = {
     "ACCESS EXCLUSIVE": "AccessExclusiveLock",
 }
 # What else takes ACCESS EXCLUSIVE on `table`, beside everything that begins with add_, set_, drop_, rename_.
-_EXCLUSIVE = {"truncate", "cluster", "vacuum_full"}
+_EXCLUSIVE = {"truncate", "cluster", "vacuum_full", "rewrite"}
 # Statements that only others' DDL has to wait for.
 _GENTLE = {"validate"}
 
@@ -71,7 +71,8 @@ def _of(effect: Effect) -> tuple[Wanted, ...]:
     if kind == "create_index":
         return (Wanted(table, "ShareLock"),)
     if kind == "reindex":  # https://www.postgresql.org/docs/current/sql-reindex.html; a view is exclusive
-        return (Wanted(table, "ShareLock" if effect.verb == "REINDEX" else "AccessExclusiveLock"),)
+        mode = "ShareLock" if effect.verb.startswith("REINDEX") else "AccessExclusiveLock"
+        return (Wanted(table or effect.name, mode),)
     if kind == "add_fk":
         return (Wanted(table, "ShareRowExclusiveLock"), Wanted(effect.new, "ShareRowExclusiveLock"))
     if kind == "drop_index":
@@ -83,11 +84,13 @@ def _of(effect: Effect) -> tuple[Wanted, ...]:
     if kind == "drop_constraint":
         return (Wanted(table, drops="constraint", part=effect.name),)
     if kind == "lock":
-        mode = _OF_LOCK_TABLE.get(effect.new)
-        return (Wanted(table, mode),) if mode else ()
+        return (Wanted(table, _OF_LOCK_TABLE[effect.new]),) if effect.new in _OF_LOCK_TABLE else ()
+    if kind == "attach":  # the parent gets SHARE UPDATE EXCLUSIVE only
+        return (Wanted(effect.name),)
     if kind == "detach":
         return (Wanted(table), Wanted(effect.name))
     if kind.startswith(("add_", "set_", "drop_", "rename_")) or kind in _EXCLUSIVE:
         return (Wanted(table),)
     # What the reader does not know of an ALTER TABLE may take the strongest lock.
-    return (Wanted(table),) if kind in {"other", "opaque"} else ()
+    unknown = kind in {"other", "opaque"} and effect.verb != "LOCK TABLE"
+    return (Wanted(table),) if unknown else ()

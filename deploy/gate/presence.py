@@ -16,15 +16,15 @@ _CONSTRAINTS = {
 
 # Statements with these effects alone do no harm when they run again.
 REPEATABLE = frozenset({
-    "set_type", "set_not_null", "drop_not_null", "set_default", "drop_default", "validate",
+    "set_type", "set_not_null", "drop_not_null", "set_default", "drop_default", "validate", "reindex",
 })  # fmt: skip
 # Of these, `is_there` can tell.
 VISIBLE = frozenset({
     "create_table", "drop_table", "rename_table", "add_column", "drop_column", "rename_column",
-    "create_index", "drop_index", "drop_constraint", *_CONSTRAINTS,
+    "create_index", "drop_index", "drop_constraint", "detach", *_CONSTRAINTS,
 })  # fmt: skip
 # Only these show that the migration has run before: what is absent may never have been there.
-EVIDENCE = VISIBLE - {"drop_table", "drop_index", "drop_constraint"}
+EVIDENCE = VISIBLE - {"drop_table", "drop_index", "drop_constraint", "detach"}
 
 _COLUMN = (
     "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> ''"
@@ -37,6 +37,13 @@ _INDEX = (
     " AS k(n, o) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)"
     " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid"
     " WHERE c.relname = %s AND pg_table_is_visible(c.oid)"
+)
+
+
+_DETACHED = (
+    "SELECT to_regclass(quote_ident(%s)) IS NOT NULL AND to_regclass(quote_ident(%s)) IS NOT NULL"
+    " AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass(quote_ident(%s))"
+    " AND inhrelid = to_regclass(quote_ident(%s)))"
 )
 
 
@@ -63,6 +70,12 @@ def index_state(cursor: Any, effect: Effect) -> Literal["absent", "invalid", "sa
     return "same" if same and tuple(row[4][: len(effect.columns)]) == effect.columns else "other"
 
 
+def is_detached(cursor: Any, effect: Effect) -> bool:
+    """Both tables are there, and neither is a part of the other, not even one that is being detached."""
+    names = [effect.table, effect.name]
+    return bool(cursor.execute(_DETACHED, [*names, *names]).fetchone()[0])
+
+
 def _one(cursor: Any, effect: Effect, *, ours: bool) -> bool | None:
     kind = effect.kind
     if kind == "create_table":
@@ -83,6 +96,8 @@ def _one(cursor: Any, effect: Effect, *, ours: bool) -> bool | None:
         return index_state(cursor, effect) == "same" if effect.name else None
     if kind == "drop_index":
         return index_state(cursor, effect) == "absent"
+    if kind == "detach":
+        return is_detached(cursor, effect)
     contype = _constraint(cursor, effect) if effect.name else None
     if kind == "drop_constraint":
         return not contype

@@ -136,6 +136,10 @@ def test_looks_at_every_table_that_gets_the_lock(deployed: str) -> None:
         reader.execute("SELECT FROM part_1")
         assert held_by(reader, deployed, "ALTER TABLE part ADD memo text")
         reader.rollback()
+        reader.execute("SELECT FROM part_1")
+        assert held_by(reader, deployed, "ALTER TABLE part DETACH PARTITION part_1")
+        assert not held_by(reader, deployed, "ALTER TABLE part DETACH PARTITION part_1 CONCURRENTLY")
+        reader.rollback()
         reader.execute("SELECT FROM shop_customer")
         for drop in (
             "DROP TABLE shop_order",
@@ -162,6 +166,9 @@ def test_looks_at_every_table_that_gets_the_lock(deployed: str) -> None:
             assert not held_by(reader, deployed, harmless), harmless
         reader.execute("DELETE FROM shop_order WHERE id = 0")
         assert held_by(reader, deployed, "CREATE INDEX x ON shop_order (total)")
+        assert held_by(reader, deployed, "REINDEX INDEX note_idx")
+        assert held_by(reader, deployed, "REINDEX TABLE shop_order")
+        assert not held_by(reader, deployed, "LOCK TABLE shop_order IN ROW SHARE MODE")
 
 
 def test_a_table_that_is_new_is_nobody_elses() -> None:
