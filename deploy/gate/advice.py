@@ -153,6 +153,28 @@ def concurrently(operation: Operation, effect: Effect) -> str:
     )
 
 
+def drop_concurrently(operation: Operation, effect: Effect) -> str:
+    """The migration that drops an index beside the traffic."""
+    head = "class Migration(migrations.Migration):\n    atomic = False\n    operations = ["
+    if isinstance(operation, operations.RemoveIndex):
+        return (
+            "from django.contrib.postgres.operations import RemoveIndexConcurrently\n"
+            f"{head}RemoveIndexConcurrently({operation.model_name!r}, {operation.name!r})]"
+        )
+    name = effect.name
+    return f"{head}migrations.RunSQL('DROP INDEX CONCURRENTLY IF EXISTS {name}', migrations.RunSQL.noop)]"
+
+
+def new_table(effect: Effect) -> str:
+    """An exclusion constraint can be neither NOT VALID nor made from an index."""
+    return (
+        f"# a new table like {effect.table}, with the constraint from the start; write both from the new\n"
+        "# code, move the rows in batches, then let the model take it (db_table) one release later:\n"
+        f"migrations.RunSQL('CREATE TABLE {effect.table}_new (LIKE {effect.table} INCLUDING ALL)',\n"
+        f"    'DROP TABLE {effect.table}_new'),"
+    )
+
+
 def not_valid(effect: Effect, definition: str) -> str:
     """Two migrations: the constraint unproved, then its proof."""
     name = effect.name or f"{effect.table}_{effect.column or 'rule'}_check"

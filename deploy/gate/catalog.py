@@ -11,8 +11,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 from django.db.models import CheckConstraint
 
-from . import arbiters
+from . import arbiters, dependents
 from .arbiters import Arbiter
+from .dependents import Check, Index
 from .effect import SERIAL, Effect, normal_type
 from .expressions import same_text
 from .plan import migrates
@@ -33,6 +34,7 @@ class Column:
     field: str = ""
     references: str = ""
     target: str = ""
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Tightening:
 @dataclass
 class Table:
     """`unique` (of all rows) and `checks` (conditions) are what the code itself declares; `tightened` is
-    what came on top.
+    what came on top. `rules` and `indexes` are what a change of a column has to look at.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Table:
     checks: set[str] = field(default_factory=set)
     tightened: list[Tightening] = field(default_factory=list)
     arbiters: list[Arbiter] = field(default_factory=list)
+    rules: list[Check] = field(default_factory=list)
+    indexes: list[Index] = field(default_factory=list)
     created: bool = False
 
 
@@ -71,6 +75,7 @@ class Catalog:
     def __init__(self, tables: Iterable[Table] = ()) -> None:
         self.tables: dict[str, Table] = {table.name: table for table in tables}
         self.unreadable: list[tuple[str, str]] = []
+        self.domains: set[str] = set()
 
     @classmethod
     def of(
@@ -104,6 +109,8 @@ class Catalog:
                 checks=set(table.checks),
                 tightened=list(table.tightened),
                 arbiters=list(table.arbiters),
+                rules=list(table.rules),
+                indexes=list(table.indexes),
             )
             for table in self.tables.values()
         )
@@ -111,6 +118,10 @@ class Catalog:
     def is_new(self, table: str) -> bool:
         """The table was created by the effects seen so far: nobody else can be waiting for it."""
         return table in self.tables and self.tables[table].created
+
+    def table_of_index(self, name: str) -> Table | None:
+        """The table that has an index of this name, if one is known."""
+        return next((t for t in self.tables.values() if any(i.name == name for i in t.indexes)), None)
 
     def apply(self, effect: Effect) -> None:
         """Change the tables as `effect` does; what it says of unknown tables and columns is ignored."""
@@ -120,15 +131,20 @@ class Catalog:
             for part in effect.added:
                 table.columns[part.column] = _column(part)
             return
+        if effect.kind == "create_domain" and effect.valid:
+            self.domains.add(effect.name)
         if effect.kind == "drop_index":
             for one in self.tables.values():
                 one.arbiters = arbiters.after(one.arbiters, effect)
+                one.indexes = [each for each in one.indexes if each.name != effect.name]
             return
         table_or_none = self.tables.get(effect.table)
         if table_or_none is None:
             return
         table = table_or_none
         table.arbiters = arbiters.after(table.arbiters, effect)
+        table.rules = dependents.rules_after(table.rules, effect)
+        table.indexes = dependents.indexes_after(table.indexes, effect)
         column = table.columns.get(effect.column)
         if effect.kind == "drop_table":
             del self.tables[effect.table]
@@ -163,7 +179,8 @@ class Catalog:
             del table.columns[column.name]
             table.columns[effect.new] = replace(column, name=effect.new)
         elif effect.kind == "set_type":
-            table.columns[column.name] = replace(column, type=effect.new)
+            collation = effect.collation or column.collation
+            table.columns[column.name] = replace(column, type=effect.new, collation=collation)
         elif effect.kind in {"set_not_null", "drop_not_null", "add_not_null"}:
             table.columns[column.name] = replace(column, null=effect.kind == "drop_not_null")
         elif effect.kind in {"set_default", "drop_default"}:
@@ -215,6 +232,7 @@ def _table(model: type, name: str, connection: BaseDatabaseWrapper, editor: Any)
             field=one.name,
             references=target._meta.label if target is not None else "",
             target=bare(target._meta.db_table) if target is not None else "",
+            collation=getattr(one, "db_collation", None) or "",
         )
         if one.unique:
             table.unique.add(frozenset({one.column}))
@@ -230,4 +248,6 @@ def _table(model: type, name: str, connection: BaseDatabaseWrapper, editor: Any)
         if whole and (fields := getattr(constraint, "fields", ())):
             table.unique.add(frozenset(meta.get_field(part).column for part in fields))
     table.arbiters = arbiters.declared(model, name, editor)
+    table.rules = dependents.declared_rules(model, connection, editor)
+    table.indexes = dependents.declared_indexes(model, editor)
     return table

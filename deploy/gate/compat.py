@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from .catalog import Catalog, Column, Table, Tightening
 from .expressions import same_text
+from .type_changes import parts
 
 _WHOLE = {"smallint": 2, "integer": 4, "bigint": 8}
 _TEXT = {"varchar", "char", "text", "citext"}
@@ -181,8 +181,8 @@ def misfit(code: str, column: str) -> tuple[tuple[str, ...], str] | None:
         return None
     if code.endswith("[]") and column.endswith("[]"):
         return misfit(code[:-2], column[:-2])
-    code_base, code_size = _parts(code)
-    base, size = _parts(column)
+    code_base, code_size = parts(code)
+    base, size = parts(column)
     narrowed = f"{code} became {column}, which takes less"
     if code_base in _WHOLE and base in _WHOLE:
         return (WRITES, narrowed) if _WHOLE[base] < _WHOLE[code_base] else None
@@ -202,37 +202,3 @@ def misfit(code: str, column: str) -> tuple[tuple[str, ...], str] | None:
     if base == code_base or base in _ROOMIER.get(code_base, set()):
         return None
     return ("SELECT", *WRITES), f"its type {code} became {column}"
-
-
-def rewrites(old: str, new: str) -> bool:
-    """ALTER COLUMN TYPE rewrites the table.
-
-    PostgreSQL skips the rewrite when the old type is binary coercible to the new one or an unconstrained
-    domain over it (https://www.postgresql.org/docs/current/sql-altertable.html, Notes).
-    """
-    if old == new:
-        return False
-    old_base, old_size = _parts(old)
-    base, size = _parts(new)
-    if old_base in {"varchar", "text", "citext"} and base in {"varchar", "text", "citext"}:
-        if not size:
-            return False
-        return old_base != "varchar" or base != "varchar" or not old_size or size[0] < old_size[0]
-    if old_base == base == "numeric":
-        if not size:
-            return False
-        same_scale = len(old_size) == len(size) and old_size[1:] == size[1:]
-        return not (old_size and same_scale and size[0] >= old_size[0])
-    if {old_base, base} == {"timestamp", "timestamp with time zone"}:
-        return False  # under UTC, which Django sets on its connections (PostgreSQL 12 and newer)
-    if base == old_base in {"varbit", "interval", "time", "timestamp", "timestamp with time zone"}:
-        return bool(size) and (not old_size or size[0] < old_size[0])
-    return (old_base, base) != ("cidr", "inet")
-
-
-def _parts(kind: str) -> tuple[str, list[int]]:
-    match = re.match(r"([^(\[]+)(?:\(([\d,]+)\))?(.*)", kind)
-    if match is None:
-        return kind, []
-    sizes = [int(part) for part in (match.group(2) or "").split(",") if part]
-    return (match.group(1) + match.group(3)).strip(), sizes

@@ -79,6 +79,18 @@ def same_text(condition: str) -> str:
     return spelled(statement.targetList[0].val) if len(statement.targetList or ()) == 1 else condition
 
 
+@lru_cache(maxsize=4096)
+def columns_of(condition: str) -> tuple[str, ...]:
+    """The columns in a condition that is given as text; none if it is no SQL."""
+    from pglast import parse_sql
+    from pglast.parser import ParseError
+
+    try:
+        return columns_in(tuple(one.stmt for one in parse_sql(f"SELECT {condition}")))
+    except ParseError:
+        return ()
+
+
 def constant(node: Any) -> str | None:
     """The text of a literal, or None for anything else."""
     while is_a(node, "TypeCast"):

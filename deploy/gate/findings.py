@@ -136,7 +136,8 @@ MAINTENANCE = FindingType(
 CONCURRENTLY_IN_TRANSACTION = FindingType(
     "deploy.M020",
     "error",
-    "{verb} CONCURRENTLY cannot run in a transaction, and this migration is atomic.",
+    "{verb} cannot run in a transaction, and {why}.",
+    "Put it alone into its RunSQL, in a migration that says:\n"
     "class Migration(migrations.Migration):\n    atomic = False",
 )
 VALIDATED_TOO_SOON = FindingType(
@@ -229,4 +230,57 @@ UNREADABLE = FindingType(
     "Correct the statement; python manage.py sqlmigrate shows it as it is sent.",
     why="A script with one mistake in its grammar fails as a whole, before its first statement.",
     source="https://www.postgresql.org/docs/current/sql-commands.html",
+)
+
+TYPE_LOOKS_AGAIN = FindingType(
+    "deploy.M034",
+    "warning",
+    "{table}.{column} becomes {new}: PostgreSQL does not rewrite {table}, but {again}, under ACCESS "
+    "EXCLUSIVE.",
+    "Drop that check or index first (the check comes back NOT VALID and is validated in a migration of its "
+    "own, the index CONCURRENTLY), or add a new column:\n{code}",
+    why="A type change that is free by itself is followed by everything that depends on the column.",
+    lock="ACCESS EXCLUSIVE on the table, for as long as the scan or the index build takes.",
+    depends="The checks and indexes on the column, and the size of the table.",
+    source="https://www.postgresql.org/docs/current/sql-altertable.html",
+)
+HELD_MEANWHILE = FindingType(
+    "deploy.M035",
+    "warning",
+    "{long} takes as long as the table is large, and {verb} earlier in the same transaction keeps {table} "
+    "locked meanwhile.",
+    "Move one of the two into a migration of its own.",
+    why="A lock is held until its transaction ends, however short the statement was that took it.",
+    source="https://www.postgresql.org/docs/current/explicit-locking.html",
+)
+INDEX_DROP_BLOCKS = FindingType(
+    "deploy.M036",
+    "warning",
+    "DROP INDEX {name} takes ACCESS EXCLUSIVE on its table: it queues behind every running query, and all "
+    "others queue behind it.",
+    "Drop it CONCURRENTLY, alone in a migration:\n{code}",
+    why="The drop itself is short; waiting for the lock is what stops the traffic.",
+    lock="ACCESS EXCLUSIVE on the table, briefly; with CONCURRENTLY none that stops reads or writes.",
+    source="https://www.postgresql.org/docs/current/sql-dropindex.html",
+)
+NAME_TOO_LONG = FindingType(
+    "deploy.M037",
+    "warning",
+    "The name {name} has {bytes} bytes; PostgreSQL cuts it off after {most}.",
+    "Shorten it: two names that begin alike would become one.",
+    source="https://www.postgresql.org/docs/current/sql-syntax-lexical.html",
+)
+CORRUPTS = FindingType(
+    "deploy.M038",
+    "error",
+    "{verb} can leave a corrupt index on PostgreSQL {version}, the server that is in use.",
+    "Update the server to 14.4 or newer first.",
+    source="https://www.postgresql.org/docs/release/14.4/",
+)
+NEEDS_NEWER = FindingType(
+    "deploy.M039",
+    "error",
+    "{what} needs PostgreSQL {needed}; the server has {version}.",
+    "Use the form that the server knows, or update it first.",
+    source="https://www.postgresql.org/docs/18/release-18.html",
 )

@@ -114,7 +114,7 @@ def _verdict(
     base: ProjectState | None = None,
 ) -> GateReport:
     connection = connection_like(alias)
-    vendor = connections[alias].vendor
+    vendor, version = connections[alias].vendor, plan.server_version(alias)
     touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
     touched |= tables_changed_in_code_only(collected, old_state, new_state)
     touched |= tables_of_dropped_indexes(collected, old_state)
@@ -134,7 +134,7 @@ def _verdict(
     catalog = start.copy()
     seen = set(breakages(old, catalog, touched, upserts=True))
     for one in collected:
-        findings += lock_findings(one, catalog, vendor)
+        findings += lock_findings(one, catalog, vendor, version)
         now = breakages(old, catalog, touched, upserts=True)
         if vendor == "sqlite":
             now = [one_break for one_break in now if "takes less" not in one_break.reason]

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from django.apps import apps
 from django.db import DatabaseError, connections, router
@@ -153,6 +154,16 @@ def fingerprint(loader: MigrationLoader, phases: Iterable[tuple[MigrationKey, st
         digest.update(f"{key[0]}\0{key[1]}\0{phase}\0{len(body)}\0".encode())
         digest.update(body)
     return digest.hexdigest()
+
+
+def server_version(alias: str) -> int:
+    """PostgreSQL's version as a number (150003 for 15.3) if a connection is open; 0 where none is, so that
+    asking never connects.
+    """
+    connection: Any = connections[alias]
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return 0
+    return int(connection.connection.info.server_version)
 
 
 def migrates(alias: str, app_label: str, model_name: str | None = None) -> bool:
