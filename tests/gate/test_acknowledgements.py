@@ -120,7 +120,15 @@ def test_the_static_check_says_nothing_of_what_only_a_rehearsal_finds(app: Shop,
     migration = plan.load(None).graph.nodes[key]
     (unseen,) = settle([], {key: migration}, today=TODAY, observed=True)
     assert (unseen.id, unseen.level) == ("deploy.M082", "info")
-    held = LOCK_TOO_LONG(lock="SHARE", table="t", size="1 GB", seconds=9.0, limit=2.0, place="shop.0002_case")
+    held = LOCK_TOO_LONG(
+        lock="SHARE",
+        table="t",
+        size="1 GB",
+        seconds=9.0,
+        limit=2.0,
+        estimate="about 9 s",
+        place="shop.0002_case",
+    )
     (kept,) = settle([held], {key: migration}, today=TODAY, observed=True)
     assert (kept.id, kept.level) == ("deploy.M043", "info")
 
