@@ -11,6 +11,11 @@ def sqlstate(error: BaseException) -> str:
     return str(getattr(error.__cause__, "sqlstate", None) or getattr(error, "sqlstate", None) or "")
 
 
+def constraint_name(error: BaseException) -> str:
+    """The constraint that refused a row, or an empty string."""
+    return str(getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or "")
+
+
 def database_text(error: BaseException) -> str:
     """The error's primary message; DETAIL, which shows rows, is left out, and so are quoted input values."""
     diagnostic: Any = getattr(error.__cause__, "diag", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,18 +13,24 @@ from django.db.transaction import atomic
 
 from deploy.reporting.findings import Finding
 
-from .errors import database_text, sqlstate
+from .catalog import bare
+from .errors import constraint_name, database_text, sqlstate
 from .plan import migrates
+from .probes import is_probe, is_said, probes
 from .run_findings import NOT_EXERCISED
 from .samples import CannotMake, Maker, Sample, manager, sample
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a statement fails. `certain`: no other values could have saved it."""
+    """Why a statement fails. `certain`: no other values could have saved it. `state` is its SQLSTATE,
+    `constraint` the name of the one that refused it.
+    """
 
     text: str
     certain: bool = False
+    state: str = ""
+    constraint: str = ""
 
 
 # model label → statement → why it fails
@@ -52,17 +58,27 @@ def take_samples(found: Iterable[type[models.Model]], alias: str) -> dict[str, S
     return {model._meta.label: sample(model, alias) for model in found}
 
 
-def exercise(found: Iterable[type[models.Model]], alias: str, samples: dict[str, Sample]) -> Failures:
+def exercise(
+    found: Iterable[type[models.Model]],
+    alias: str,
+    samples: dict[str, Sample],
+    *,
+    closely: Collection[str] = (),
+) -> Failures:
     """SELECT, INSERT, UPDATE and DELETE of every model, and an upsert on each of its uniquenesses, each in a
     savepoint that is rolled back.
 
     No signal is sent and no `save` of the project runs: the statements are those that Django's query
-    compiler makes from the models. Deferred constraints are checked after each.
+    compiler makes from the models. Deferred constraints are checked after each. The models whose tables are
+    among `closely` are tried with odd values, more rows and by each field as well (see `probes`).
     """
     failures: Failures = {}
     maker = Maker(samples, alias)
     for model in found:
-        for name, act in _statements(model, alias, maker).items():
+        statements = _statements(model, alias, maker)
+        if bare(model._meta.db_table) in closely:
+            statements.update(probes(model, alias, maker))
+        for name, act in statements.items():
             insert = failures.get(model._meta.label, {}).get("INSERT")
             upsert = name.startswith(_UPSERT)
             problem = insert if upsert and insert else _try(act, alias)
@@ -73,27 +89,28 @@ def exercise(found: Iterable[type[models.Model]], alias: str, samples: dict[str,
 
 def not_exercised(baseline: Failures) -> list[Finding]:
     """What failed on the unchanged schema: of these statements, nothing can be concluded later."""
-    return [
-        NOT_EXERCISED(
-            model=label,
-            statement=", ".join(statements),
-            problem=next(iter(statements.values())).text,
-            place=label,
-        )
-        for label, statements in baseline.items()
-    ]
+    found = []
+    for label, failures in baseline.items():
+        statements = {name: failure for name, failure in failures.items() if not is_probe(name)}
+        if statements:
+            problem = next(iter(statements.values())).text
+            found.append(
+                NOT_EXERCISED(model=label, statement=", ".join(statements), problem=problem, place=label)
+            )
+    return found
 
 
-def newly_broken(before: Failures, after: Failures) -> list[tuple[str, str, str]]:
-    """(model, statement, problem) for what failed after and not before; an upsert that fails because every
-    INSERT does is not named again.
+def newly_broken(before: Failures, after: Failures) -> list[tuple[str, str, Failure]]:
+    """(model, statement, failure) for what failed after and not before; an upsert that fails because every
+    INSERT does is not named again, nor is a value or a field where the whole statement fails.
     """
     return [
-        (label, statement, problem.text)
+        (label, statement, failure)
         for label, statements in after.items()
-        for statement, problem in statements.items()
+        for statement, failure in statements.items()
         if statement not in before.get(label, {})
         and not (statement.startswith(_UPSERT) and "INSERT" in statements)
+        and not is_said(statement, statements)
     ]
 
 
@@ -168,7 +185,12 @@ def _try(act: Callable[[], object], alias: str) -> Failure | None:
         return None
     except DatabaseError as error:
         text = database_text(error)
-        return Failure(text, certain=_is_certain(sqlstate(error), text))
+        return Failure(
+            text,
+            certain=_is_certain(sqlstate(error), text),
+            state=sqlstate(error),
+            constraint=constraint_name(error),
+        )
     except (CannotMake, ValueError, TypeError, OverflowError, LookupError) as error:
         # Values of a project's own field types; without a baseline it is reported as not exercised.
         return Failure(f"{type(error).__name__}: no value could be made")

@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
-from django.db import connections
+from django.db import connections, models
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from deploy.conf import DeployConf
+from deploy.reporting.findings import Level
 from deploy.reporting.report import Step
 
 from . import plan
 from .acknowledgements import settle
+from .affected import affected_tables
 from .blocking import Judge
-from .exercise import Failures, exercise, exercised_models, newly_broken, not_exercised, take_samples
+from .exercise import (
+    Failure,
+    Failures,
+    exercise,
+    exercised_models,
+    newly_broken,
+    not_exercised,
+    take_samples,
+)
 from .judgement import GateReport
 from .plan import MigrationKey
+from .probes import is_probe
 from .production import Production, read_production
 from .readings import tables
-from .rehearsal_findings import AFTER_CONTRACT, CODE_NOT_FIRST
+from .rehearsal_findings import AFTER_CONTRACT, CODE_NOT_FIRST, OLD_VALUE_REFUSED
 from .rehearsal_report import Rehearsal, Verdict
 from .run_findings import NEW_CODE_BROKEN, NEW_CODE_FAILS, OLD_CODE_BROKEN
 from .schema import schema_rows
@@ -88,19 +99,28 @@ class _Rehearsing:
             plan.state_of(loader, present if deployed is None else deployed), self.alias
         )
         old_samples = take_samples(old_models, self.alias)
-        baseline = exercise(old_models, self.alias, old_samples)
-        result.models = len(old_models)
-        result.findings += not_exercised(baseline)
         expand = [key for key in gate.expand if key not in present]
         contract = [key for key in gate.contract if key not in present]
+        pending = [*expand, *contract]
+        closely = affected_tables(loader, pending, plan.state_of(loader, present), self.alias, old_models)
+        baseline = exercise(old_models, self.alias, old_samples, closely=closely)
+        result.models = len(old_models)
+        result.findings += not_exercised(baseline)
         unmigrated = self._new_code(executor, {*present, *expand, *contract}) if expand or contract else {}
         state = plan.state_of(loader, present)
         if not trial.forwards(expand, state):
             result.verdict = result.verdict_after_contract = "restore"
             return result
-        broken = newly_broken(baseline, exercise(old_models, self.alias, old_samples))
-        result.findings += [OLD_CODE_BROKEN(model=m, statement=s, problem=p, place=m) for m, s, p in broken]
-        survived = not broken
+        broken = self._still_meant(
+            old_models, newly_broken(baseline, exercise(old_models, self.alias, old_samples, closely=closely))
+        )
+        for model, statement, failure in broken:
+            kind = OLD_VALUE_REFUSED if is_probe(statement) else OLD_CODE_BROKEN
+            level: Level = "warning" if _depends_on_values(statement, failure) else "error"
+            result.findings.append(
+                kind(model=model, statement=statement, problem=failure.text, place=model, level=level)
+            )
+        survived = all(_depends_on_values(statement, failure) for _, statement, failure in broken)
         half = self._new_code(executor, trial.brought() | set(contract))
         contracted = not contract or trial.forwards(contract, state)
         whole = self._new_code(executor, trial.brought()) if contract and contracted else None
@@ -108,7 +128,8 @@ class _Rehearsing:
         if trial.ran:
             self._code_first(unmigrated, half if whole is None else whole)
         if contract and contracted:
-            self._after_contract(baseline, exercise(old_models, self.alias, old_samples), set(broken))
+            after = exercise(old_models, self.alias, old_samples, closely=closely)
+            self._after_contract(baseline, after, {(model, statement) for model, statement, _ in broken})
         migrated = schema_rows(self.alias)
         back = trial.backwards()
         expand_reversible = back or all(is_reversible(executor, key) for key in expand)
@@ -135,16 +156,30 @@ class _Rehearsing:
             said = "; ".join(f"{statement} {model}" for model, statement, _ in lacking[:_MOST_NAMED])
             more = len(lacking) - _MOST_NAMED
             said += f" and {more} more" if more > 0 else ""
-            self.result.findings.append(CODE_NOT_FIRST(statements=said, problem=lacking[0][2]))
+            self.result.findings.append(CODE_NOT_FIRST(statements=said, problem=lacking[0][2].text))
 
     def _after_contract(
-        self, baseline: Failures, after: Failures, known: AbstractSet[tuple[str, str, str]]
+        self, baseline: Failures, after: Failures, known: AbstractSet[tuple[str, str]]
     ) -> None:
         """What the deployed code loses with the contract migrations, which is why they wait for its end."""
-        lost = [one for one in newly_broken(baseline, after) if one not in known]
         self.result.findings += [
-            AFTER_CONTRACT(model=model, statement=statement, problem=problem, place=model)
-            for model, statement, problem in lost
+            AFTER_CONTRACT(model=model, statement=statement, problem=failure.text, place=model)
+            for model, statement, failure in newly_broken(baseline, after)
+            if (model, statement) not in known
+        ]
+
+    def _still_meant(
+        self, old_models: list[type[models.Model]], broken: list[tuple[str, str, Failure]]
+    ) -> list[tuple[str, str, Failure]]:
+        """Without the values that the deployed code's own models rule out, though the schema let them."""
+        own = {
+            model._meta.label: {constraint.name for constraint in model._meta.constraints}
+            for model in old_models
+        }
+        return [
+            one
+            for one in broken
+            if not (is_probe(one[1]) and one[2].constraint and one[2].constraint in own.get(one[0], ()))
         ]
 
     def _compare_new_code(self, baseline: Failures, half: Failures, whole: Failures | None) -> None:
@@ -153,8 +188,8 @@ class _Rehearsing:
         What it can't do at either time is its own fault where no other values could help; where they could,
         it is to be looked at, unless the deployed code could not do it on the old schema either.
         """
-        for label, statement, problem in newly_broken({}, half):
-            certain = half[label][statement].certain
+        for label, statement, failure in newly_broken({}, half):
+            certain, problem = failure.certain, failure.text
             if whole is not None and statement not in whole.get(label, {}):
                 make = NEW_CODE_BROKEN(model=label, statement=statement, problem=problem, place=label)
             elif certain or statement not in baseline.get(label, {}):
@@ -169,3 +204,11 @@ class _Rehearsing:
             else:
                 continue
             self.result.findings.append(make)
+
+
+def _depends_on_values(statement: str, failure: Failure) -> bool:
+    """A constraint refused a value that the code may, or may never, write.
+
+    Class 23 of https://www.postgresql.org/docs/current/errcodes-appendix.html but 23502 not_null_violation.
+    """
+    return is_probe(statement) and failure.state.startswith("23") and failure.state != "23502"

@@ -50,3 +50,14 @@ REDO_DIFFERS = FindingType(
     "Undone and run again, the migrations do not lead to the same schema: {problem}",
     "Let each operation's reverse undo all that it does: after a rollback, the next deploy runs it again.",
 )
+OLD_VALUE_REFUSED = FindingType(
+    "deploy.M095",
+    "error",
+    "After the expand migrations the deployed code can no longer {statement} {model}, which it could "
+    "before: {problem}",
+    "Widen first and narrow last: let the new code stop writing such values, and bring the constraint or the "
+    "smaller type one release later. If no code ever writes them, say so:\n"
+    '@acknowledge("deploy.M095", "why the deployed code never writes that")',
+    why="The old containers go on writing until the switch, and a rollback brings them back.",
+    depends="On whether the deployed code writes such a value at all; the schema let it.",
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from django.db.models.sql import InsertQuery
 from django.db.transaction import atomic
 
 _MAX_DEPTH = 6
+_MOST_OTHERS = 3
 _serial = count(1)
 
 
@@ -25,7 +26,8 @@ class CannotMake(Exception):  # noqa: N818 – it states a fact about a model, n
 
 @dataclass
 class Sample:
-    """What is known about a model before the migrations: a real row's values, by field name, or none.
+    """What is known about a model before the migrations: a real row's values, by field name, or none, and
+    those of some `others`.
 
     `taught` is False when not even the unchanged schema took an insert: nothing can be concluded from it.
     """
@@ -33,6 +35,7 @@ class Sample:
     model: type[models.Model]
     values: dict[str, Any] = field(default_factory=dict)
     real: bool = False
+    others: list[dict[str, Any]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -42,20 +45,18 @@ def manager(model: type[models.Model], alias: str) -> models.QuerySet[Any]:
 
 
 def sample(model: type[models.Model], alias: str) -> Sample:
-    """A real row of the model, if there is one."""
+    """The last real row of the model, if there is one, a few before it and the first ones."""
     found = Sample(model)
     try:
         with atomic(using=alias):
-            row = (
-                manager(model, alias)
-                .order_by("-pk")
-                .values(*(f.attname for f in model._meta.concrete_fields))
-                .first()
-            )
+            rows = manager(model, alias).values(*(f.attname for f in model._meta.concrete_fields))
+            last = list(rows.order_by("-pk")[:_MOST_OTHERS])
+            first = list(rows.order_by("pk")[:_MOST_OTHERS]) if len(last) == _MOST_OTHERS else []
     except DatabaseError:
         return found
-    if row:
-        found.values, found.real = dict(row), True
+    if last:
+        found.values, found.real = dict(last[0]), True
+        found.others = [dict(row) for row in last[1:] + [row for row in first if row not in last]]
     return found
 
 
@@ -67,11 +68,17 @@ class Maker:
         self.alias = alias
 
     def insert(
-        self, model: type[models.Model], depth: int = 0, *, conflict: Sequence[models.Field[Any, Any]] = ()
+        self,
+        model: type[models.Model],
+        depth: int = 0,
+        *,
+        conflict: Sequence[models.Field[Any, Any]] = (),
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         """Insert a row as the release's code would and return its primary key.
 
-        `conflict` makes it an upsert on the uniqueness of these fields (ON CONFLICT (…) DO UPDATE).
+        `given` values, by attribute name, stand instead of those that would be made. `conflict` makes it an
+        upsert on the uniqueness of these fields (ON CONFLICT (…) DO UPDATE).
 
         Raises:
             DatabaseError: the database refused it.
@@ -79,7 +86,7 @@ class Maker:
         """
         if depth > _MAX_DEPTH:
             raise CannotMake(f"references of {model._meta.label} go round in a circle")
-        values = self._values(model, depth)
+        values = {**self._values(model, depth), **(given or {})}
         row = model(**values)
         fields = [f for f in model._meta.local_concrete_fields if not f.generated]
         auto = model._meta.auto_field
