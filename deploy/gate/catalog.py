@@ -17,6 +17,7 @@ from .dependents import Check, Index
 from .effect import SERIAL, Effect, normal_type
 from .expressions import same_text
 from .plan import migrates
+from .states import usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Catalog:
         self.tables: dict[str, Table] = {table.name: table for table in tables}
         self.unreadable: list[tuple[str, str]] = []
         self.domains: set[str] = set()
+        self.lost: list[tuple[str, str]] = []
 
     @classmethod
     def of(
@@ -83,11 +85,13 @@ class Catalog:
     ) -> Catalog:
         """The tables that the models of `state` read and write through `connection` (`only` these, if given).
 
-        A model whose columns can't be told is listed in `unreadable` and left out.
+        A field whose column can't be told is listed in `unreadable`, as is a model that is left out for its
+        constraints; one that can't be built is in `lost`.
         """
         catalog = cls()
+        sound, catalog.lost = usable(state)
         editor = connection.SchemaEditorClass(connection, collect_sql=True, atomic=False)
-        for model in state.apps.get_models(include_auto_created=True):
+        for model in sound.apps.get_models(include_auto_created=True):
             meta = model._meta
             name = bare(meta.db_table)
             if meta.proxy or not meta.managed or meta.swapped or (only is not None and name not in only):
@@ -95,7 +99,7 @@ class Catalog:
             if not migrates(connection.alias, meta.app_label, meta.model_name):
                 continue
             try:
-                catalog.tables[name] = _table(model, name, connection, editor)
+                catalog.tables[name] = _table(model, name, connection, editor, catalog.unreadable)
             except Exception as error:  # noqa: BLE001 – a project's own field class may fail; it is reported
                 catalog.unreadable.append((meta.label, f"{type(error).__name__}: {error}"[:200]))
         return catalog
@@ -211,15 +215,22 @@ def _column(effect: Effect) -> Column:
     )
 
 
-def _table(model: type, name: str, connection: BaseDatabaseWrapper, editor: Any) -> Table:
+def _table(
+    model: type, name: str, connection: BaseDatabaseWrapper, editor: Any, unreadable: list[tuple[str, str]]
+) -> Table:
     meta = model._meta  # type: ignore[attr-defined]  # a model class
     table = Table(name, meta.label)
     for one in meta.local_concrete_fields:
-        kind = one.db_parameters(connection=connection)["type"]
+        try:
+            kind = one.db_parameters(connection=connection)["type"]
+            suffix = one.db_type_suffix(connection=connection) or ""
+            condition = one.db_check(connection)
+        except Exception as error:  # noqa: BLE001 – a project's own field class may fail; it is reported
+            unreadable.append((f"{meta.label}.{one.name}", f"{type(error).__name__}: {error}"[:200]))
+            kind, suffix, condition = "", "", None  # a type that fits any other
         if kind is None:
             continue
         kind = normal_type(kind)
-        suffix = one.db_type_suffix(connection=connection) or ""
         sends_default = one.has_db_default()
         target = one.remote_field.model if one.remote_field and getattr(one, "db_constraint", False) else None
         table.columns[one.column] = Column(
@@ -236,7 +247,7 @@ def _table(model: type, name: str, connection: BaseDatabaseWrapper, editor: Any)
         )
         if one.unique:
             table.unique.add(frozenset({one.column}))
-        if condition := one.db_check(connection):
+        if condition:
             table.checks.add(same_text(condition))
     for names in meta.unique_together:
         table.unique.add(frozenset(meta.get_field(part).column for part in names))

@@ -46,8 +46,8 @@ def check(
     alias = alias or conf.database
     plan.require_supported(alias)
     asked = None if everything or since is not None else alias
-    loader = plan.load(asked)
-    found = plan.graph_findings(loader, asked)
+    loader = plan.load_leniently(asked)
+    found = [*loader.problems, *plan.graph_findings(loader, asked)]
     if everything:
         with _patient_collector():
             report = judge_each(loader, alias)
@@ -64,13 +64,13 @@ def check(
             found += _unknown_to_image(loader, deployed)
         report = judge(loader, pending, applied=applied, deployed=deployed, alias=alias)
     if not loader.detect_conflicts():
-        found += model_changes(loader, alias)
+        found += model_changes(loader, alias, unknown=loader.unreadable)
 
     def alone(keys: Collection[MigrationKey]) -> tuple[Finding, ...]:
         return () if everything else judge_each(loader, alias, only=keys).findings
 
     settled = settle(
-        (*found, *report.findings),
+        tuple(dict.fromkeys((*found, *report.findings))),
         {key: loader.graph.nodes[key] for key in report.pending if plan.is_own(key[0])},
         today=datetime.now(UTC).date(),
         alone=alone,

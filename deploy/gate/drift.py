@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.apps import apps
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.loader import MigrationLoader
@@ -12,7 +14,8 @@ from deploy.reporting.findings import Finding, Level
 
 from .findings import MODELS_CHANGED
 from .offline import collect
-from .plan import is_own
+from .plan import full_plan, is_own, one_line, state_of
+from .project_findings import MODELS_NOT_COMPARED
 
 
 class _NoQuestions(NonInteractiveMigrationQuestioner):
@@ -25,18 +28,24 @@ class _NoQuestions(NonInteractiveMigrationQuestioner):
         return None
 
 
-def model_changes(loader: MigrationLoader, alias: str) -> list[Finding]:
-    """A finding per app whose models differ from its migrations.
+def model_changes(loader: MigrationLoader, alias: str, *, unknown: Collection[str] = ()) -> list[Finding]:
+    """A finding per app whose models differ from its migrations, but for the apps in `unknown`.
 
     An error where the difference reaches the database (the new code would miss a table or column), a warning
     where it is only known to Python (choices, help texts).
     """
-    state = loader.project_state()
-    detector = MigrationAutodetector(
-        state, ProjectState.from_apps(apps), _NoQuestions(specified_apps=set(), dry_run=True)
-    )
+    state = state_of(loader, full_plan(loader), [])  # what does not fit has its finding already
+    try:
+        detector = MigrationAutodetector(
+            state, ProjectState.from_apps(apps), _NoQuestions(specified_apps=set(), dry_run=True)
+        )
+        changes = detector.changes(graph=loader.graph)
+    except Exception as error:  # noqa: BLE001 – a project's own fields may raise anything; it is reported
+        return [MODELS_NOT_COMPARED(problem=f"{type(error).__name__}: {one_line(error)}")]
     found: list[Finding] = []
-    for app_label, migrations in sorted(detector.changes(graph=loader.graph).items()):
+    for app_label, migrations in sorted(changes.items()):
+        if app_label in unknown:
+            continue
         names, statements = [], False
         for migration in migrations:
             names += [operation.describe() for operation in migration.operations]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connections
@@ -21,6 +21,7 @@ from .findings import NEVER_WORKS, NOT_JUDGED
 from .offline import Collected, collect, connection_like
 from .phases import orphans, phase_findings, waiting_for
 from .plan import MigrationKey, place
+from .project_findings import MODEL_FAILS
 from .rules import lock_findings
 from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
 
@@ -67,15 +68,17 @@ def judge(
     alias: str,
 ) -> GateReport:
     """Judge `pending` (in plan order) as one release on top of `applied`."""
-    state = plan.state_of(loader, applied)
+    problems: list[Finding] = []
+    state = plan.state_of(loader, applied, problems)
     base = state.clone()
-    old = base if deployed is None else plan.state_of(loader, deployed)
+    old = base if deployed is None else plan.state_of(loader, deployed, problems)
     befores: list[ProjectState] = []
     collected: list[Collected] = []
     for key in pending:
         befores.append(state.clone())
         collected.append(collect(key, loader.graph.nodes[key], state, alias))
-    return _verdict(loader, collected, befores, old, state, alias, base=base)
+    found = _verdict(loader, collected, befores, old, state, alias, base=base)
+    return replace(found, findings=(*dict.fromkeys(problems), *found.findings))
 
 
 def judge_each(
@@ -85,9 +88,10 @@ def judge_each(
     state = plan.state_of(loader, ())
     keys = plan.full_plan(loader)
     parts: list[GateReport] = []
+    problems: list[Finding] = []
     for key in keys:
         if not plan.is_own(key[0]) or (only is not None and key not in only):
-            loader.graph.nodes[key].mutate_state(state, preserve=False)
+            plan.move(state, key, loader.graph.nodes[key], problems)
             continue
         before = state.clone()
         collected = collect(key, loader.graph.nodes[key], state, alias, before_all=before)
@@ -97,7 +101,7 @@ def judge_each(
         tuple(keys),
         tuple(key for key in keys if key not in contract),
         tuple(key for key in keys if key in contract),
-        tuple(finding for part in parts for finding in part.findings),
+        (*problems, *(finding for part in parts for finding in part.findings)),
         plan.fingerprint(loader, [(key, "contract" if key in contract else "expand") for key in keys]),
         tuple(key for part in parts for key in part.drops_only),
     )
@@ -126,9 +130,10 @@ def _verdict(
     new = Catalog.of(new_state, connection, touched)
     start = Catalog.of(base, connection, touched) if base is not None else old.copy()
     findings: list[Finding] = [
-        NOT_JUDGED(operation=f"model {label}", problem=problem)
-        for label, problem in dict(new.unreadable).items()
+        NOT_JUDGED(operation=label, problem=problem) for label, problem in dict(new.unreadable).items()
     ]
+    findings += [MODEL_FAILS(model=label, problem=problem) for label, problem in new.lost]
+    findings += [finding for one in collected for finding in one.broken]
     # 1. Which migrations does the deployed code not survive? They, and what depends on them, wait.
     broken: dict[MigrationKey, list[Breakage]] = {}
     catalog = start.copy()
@@ -183,7 +188,8 @@ def _verdict(
 
 def _without_effects(loader: MigrationLoader, collected: Sequence[Collected], alias: str) -> GateReport:
     pending = tuple(one.key for one in collected)
-    findings = [f for one in collected for f in lock_findings(one, Catalog(), connections[alias].vendor)]
+    findings = [finding for one in collected for finding in one.broken]
+    findings += [f for one in collected for f in lock_findings(one, Catalog(), connections[alias].vendor)]
     prints = plan.fingerprint(loader, [(key, "expand") for key in pending])
     return GateReport(pending, pending, (), tuple(findings), prints)
 

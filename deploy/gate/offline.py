@@ -19,9 +19,12 @@ from django.db.migrations.operations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from deploy.reporting.findings import Finding
+
 from .effect import Effect
 from .effects import effects
-from .plan import MigrationKey
+from .plan import MigrationKey, step
+from .states import usable
 
 # What Django's feature flags assume of the server; newer than all that they ask about.
 ASSUMED_SERVER_VERSION = 180000
@@ -45,13 +48,15 @@ class Statement:
 class Collected:
     """A migration's statements in the order in which they would run.
 
-    `unknown` are operations whose SQL could not be made, with the reason.
+    `unknown` are operations whose SQL could not be made, with the reason; `broken` says which do not fit the
+    models before them.
     """
 
     key: MigrationKey
     migration: Migration
     statements: tuple[Statement, ...]
     unknown: tuple[tuple[Operation, str], ...] = field(default=())
+    broken: tuple[Finding, ...] = field(default=())
 
     @property
     def effects(self) -> list[Effect]:
@@ -128,24 +133,54 @@ def collect(
     written: list[str] = []
     statements: list[Statement] = []
     unknown: list[tuple[Operation, str]] = []
+    broken: list[Finding] = []
     owners: dict[int, tuple[object, int, Operation]] = {}
     with _editor(connection, written) as editor, _in_place_of(alias, connection):
         for position, operation in enumerate(migration.operations):
             before = before_all if before_all is not None and not position else state.clone()
-            operation.state_forwards(migration.app_label, state)
+            if misfit := step(state, key, operation):
+                broken += misfit
+                continue
             for part, part_before, part_after in _database_parts(
                 operation, migration.app_label, before, state
             ):
-                try:
-                    part.database_forwards(migration.app_label, editor, part_before, part_after)
-                except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
-                    unknown.append((part, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"))
+                if problem := _problem(part, migration.app_label, editor, part_before, part_after, written):
+                    unknown.append((part, problem))
                 statements += [_statement(sql, part, position) for sql in written]
                 written.clear()
                 for sql in editor.deferred_sql:
                     owners.setdefault(id(sql), (sql, position, part))
         statements += [_statement(str(sql), *owners[id(sql)][:0:-1]) for sql in editor.deferred_sql]
-    return Collected(key, migration, tuple(statements), tuple(unknown))
+    return Collected(key, migration, tuple(statements), tuple(unknown), tuple(broken))
+
+
+def _problem(
+    part: Operation,
+    app_label: str,
+    editor: Any,
+    before: ProjectState,
+    after: ProjectState,
+    written: list[str],
+) -> str:
+    """Let `part` write its SQL; why it could not, or an empty string.
+
+    Where the states do not hold together, it is tried again on what of them does.
+    """
+    try:
+        part.database_forwards(app_label, editor, before, after)
+    except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    else:
+        return ""
+    (sound_before, lost_before), (sound_after, lost_after) = usable(before), usable(after)
+    if not lost_before and not lost_after:
+        return text
+    written.clear()
+    try:
+        part.database_forwards(app_label, editor, sound_before, sound_after)
+    except Exception:  # noqa: BLE001 – `text` says what was wrong at first
+        return text
+    return ""
 
 
 def flattened(operations: Sequence[Operation]) -> Iterator[Operation]:

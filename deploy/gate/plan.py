@@ -6,9 +6,10 @@ import hashlib
 import inspect
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import (
@@ -18,16 +19,21 @@ from django.db.migrations.exceptions import (
     NodeNotFoundError,
 )
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from deploy.databases.client_tools import UNSUPPORTED_ENGINE
+from deploy.databases.drivers import engine_refusal
 from deploy.reporting.findings import Finding, Refusal
 
 from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES
+from .lenient import LenientLoader
+from .project_findings import ROUTERS, STATE_FAILS
 from .run_findings import UNREACHABLE
 
 MigrationKey = tuple[str, str]
+_Loader = TypeVar("_Loader", bound=MigrationLoader)
 
 SUPPORTED_VENDORS = frozenset({"postgresql", "sqlite"})
 
@@ -38,12 +44,19 @@ def place(key: MigrationKey) -> str:
 
 
 def require_supported(alias: str) -> None:
-    """Refuse an engine whose locks and statements are not known here.
+    """Refuse an engine whose locks and statements are not known here, and routers that nobody can ask.
 
     Raises:
-        Refusal: deploy.D002, exit code 2.
+        Refusal: deploy.D002, deploy.D010 for an engine that can't be loaded, deploy.M103; exit code 2.
     """
-    connection = connections[alias]
+    try:
+        connection = connections[alias]
+    except (ImproperlyConfigured, ImportError) as error:
+        raise Refusal(engine_refusal(str(connections.settings[alias]["ENGINE"]), error)) from error
+    try:
+        _ = router.routers
+    except (ImproperlyConfigured, ImportError, AttributeError, TypeError) as error:
+        raise Refusal(ROUTERS(problem=f"{type(error).__name__}: {one_line(error)}")) from error
     if connection.vendor not in SUPPORTED_VENDORS:
         raise Refusal(UNSUPPORTED_ENGINE(engine=connection.settings_dict["ENGINE"]))
 
@@ -55,12 +68,29 @@ def load(alias: str | None) -> MigrationLoader:
         Refusal: deploy.M006 for a graph that Django can't build, deploy.M061 when the database does not
         answer.
     """
+    return _built(alias, MigrationLoader)
+
+
+def load_leniently(alias: str | None) -> LenientLoader:
+    """As `load`, for judging only: what can't be imported is left out and reported in `problems`.
+
+    Raises:
+        Refusal: deploy.M006 where the rest makes no graph either, deploy.M061.
+    """
+    return _built(alias, LenientLoader)
+
+
+def _built(alias: str | None, kind: type[_Loader]) -> _Loader:
     try:
-        return MigrationLoader(connections[alias] if alias else None, ignore_no_migrations=True)
-    except (BadMigrationError, CircularDependencyError, NodeNotFoundError, ImportError, SyntaxError) as error:
-        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
+        return kind(connections[alias] if alias else None, ignore_no_migrations=True)
     except DatabaseError as error:
         raise Refusal(UNREACHABLE(alias=alias, problem=one_line(error))) from error
+    except (CircularDependencyError, NodeNotFoundError) as error:
+        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
+    except BadMigrationError as error:
+        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
+    except Exception as error:  # a module of the project raised it
+        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
 
 
 def full_plan(loader: MigrationLoader) -> list[MigrationKey]:
@@ -82,14 +112,41 @@ def pending(loader: MigrationLoader) -> list[MigrationKey]:
     return [key for key in full_plan(loader) if key not in loader.applied_migrations]
 
 
-def state_of(loader: MigrationLoader, known: Collection[MigrationKey]) -> ProjectState:
-    """The models as they are when exactly `known` has run."""
+def state_of(
+    loader: MigrationLoader, known: Collection[MigrationKey], problems: list[Finding] | None = None
+) -> ProjectState:
+    """The models as they are when exactly `known` has run.
+
+    An operation that does not fit is passed over, as a finding in `problems`; without that list, what it
+    raised is.
+    """
     state = ProjectState(real_apps=loader.unmigrated_apps)
     for key in full_plan(loader):
         migration = loader.graph.nodes[key]
-        if is_in(key, migration, known):
+        if not is_in(key, migration, known):
+            continue
+        if problems is None:
             migration.mutate_state(state, preserve=False)
+        else:
+            move(state, key, migration, problems)
     return state
+
+
+def move(state: ProjectState, key: MigrationKey, migration: Migration, problems: list[Finding]) -> None:
+    """Take `state` (in place) over the migration; operations that do not fit become findings."""
+    for operation in migration.operations:
+        problems += step(state, key, operation)
+
+
+def step(state: ProjectState, key: MigrationKey, operation: Operation) -> list[Finding]:
+    """Take `state` (in place) over one operation of migration `key`; the finding, if it does not fit."""
+    try:
+        operation.state_forwards(key[0], state)
+    except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
+        state.__dict__.pop("apps", None)  # models that were being built when it failed
+        problem = f"{type(error).__name__}: {one_line(error)}"
+        return [STATE_FAILS(operation=type(operation).__name__, problem=problem, place=place(key))]
+    return []
 
 
 def leaves() -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from django.db.migrations.state import ProjectState
 
 from .catalog import bare
 from .offline import Collected
+from .states import usable
 
 
 def tables_changed_in_code_only(
@@ -26,7 +27,7 @@ def tables_changed_in_code_only(
         bare(model._meta.db_table)
         for state in (old, new)
         if apps
-        for model in state.apps.get_models(include_auto_created=True)
+        for model in usable(state)[0].apps.get_models(include_auto_created=True)
         if model._meta.app_label in apps
     }
 
@@ -34,8 +35,12 @@ def tables_changed_in_code_only(
 def tables_of_dropped_indexes(collected: Sequence[Collected], state: ProjectState) -> set[str]:
     """DROP INDEX names no table; an index that is a model's constraint has one."""
     dropped = {effect.name for one in collected for effect in one.effects if effect.kind == "drop_index"}
-    return {
-        bare(state.apps.get_model(*key)._meta.db_table)
+    named = [
+        key
         for key, model in state.models.items()
         if dropped and dropped & {one.name for one in model.options.get("constraints", ())}
-    }
+    ]
+    if not named:
+        return set()
+    sound = usable(state)[0]
+    return {bare(sound.apps.get_model(*key)._meta.db_table) for key in named if key in sound.models}

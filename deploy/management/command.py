@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, connections
 from deploy import conf as configuration
 from deploy.buckets.base import BucketError
 from deploy.conf import DeployConf
+from deploy.databases.drivers import missing
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.output import Output
 from deploy.reporting.redaction import redact
@@ -223,6 +224,8 @@ def _read_configuration() -> tuple[DeployConf | None, list[Finding]]:
 
 
 def _usable(conf: DeployConf | None, refusals: list[Finding]) -> DeployConf:
+    if missing():
+        raise Refusal(*missing())
     if conf is None or refusals:
         raise Refusal(*refusals)
     return conf
