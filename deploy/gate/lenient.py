@@ -36,7 +36,7 @@ class LenientLoader(MigrationLoader):
 
     A migration that can't be imported keeps its place (its `dependencies` are read from its text, or it
     follows the one before it in the folder); `unreadable` are the apps with such gaps. A dependency on a
-    migration that does not exist is dropped.
+    migration that does not exist is dropped, or leads to the one before it in the folder.
     """
 
     def __init__(self, connection: Any, *, ignore_no_migrations: bool = True) -> None:
@@ -118,6 +118,9 @@ class LenientLoader(MigrationLoader):
                     ):
                         kept.append(other)
                         continue
+                    before = [one for one in self.disk_migrations if one[0] == app and one < key]
+                    if app == key[0] and attribute == "dependencies" and before:
+                        kept.append(max(before))
                     problem = f"{key[0]}.{key[1]} names {app}.{name} in {attribute}, which does not exist."
                     self.problems.append(BROKEN_GRAPH(problem=problem, place=f"{key[0]}.{key[1]}"))
                 setattr(migration, attribute, kept)

@@ -227,12 +227,13 @@ def test_models_without_a_migration_are_found(site: Site) -> None:
     assert (code, ids(report)) == (0, ["deploy.M009"])
 
 
-def test_a_graph_that_cannot_be_built_is_one_finding(site: Site) -> None:
+def test_a_dependency_on_a_migration_that_is_gone_is_one_finding(site: Site) -> None:
+    site.rename()
     (site.root / "stock" / "migrations" / "0002_rename.py").write_text(
         RENAME.replace("0001_initial", "0001_gone")
     )
     code, report = site.run("check", "--all")
-    assert (code, ids(report)) == (1, ["deploy.M006"])
+    assert (code, ids(report)) == (1, ["deploy.M006", "deploy.M001"])
 
 
 def test_an_unknown_alias_is_refused(site: Site) -> None:
