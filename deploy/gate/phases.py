@@ -14,9 +14,11 @@ from . import advice
 from .catalog import Catalog
 from .compat import UPSERT, Breakage
 from .declared import NOT_CONTRACT, NOT_EXPAND, Phase
+from .effect import Effect
 from .findings import CONTRACT, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT, STAYS_UNIQUE
 from .offline import Collected
 from .plan import MigrationKey, place
+from .source import place_of
 
 
 def waiting_for(
@@ -47,7 +49,7 @@ def phase_findings(
     declared: Phase | None,
 ) -> list[Finding]:
     """Why the migration runs when it does, and whether it may; `declared` is what it says of itself."""
-    where = place(one.key)
+    where = _where(one, (*broken.get(one.key, ()), *needed.get(one.key, ())), old)
     blocker = blockers.get(one.key)
     old_text = "; ".join(each.text for each in broken.get(one.key, [])[:3])
     new_text = "; ".join(each.text for each in needed.get(one.key, [])[:3])
@@ -82,6 +84,33 @@ def phase_findings(
         if effect.kind == "drop_not_null" and table and effect.column in table.columns:
             found.append(NULLS_APPEAR(table=effect.table, column=effect.column, place=where))
     return found
+
+
+def _where(one: Collected, breaks: Sequence[Breakage], old: Catalog) -> str:
+    """The operation that breaks it: the one that touches its column, or else the first that touches its
+    table.
+    """
+    for each in breaks:
+        table = next((table for table in old.tables.values() if table.model == each.model), None)
+        column = each.column or next(
+            (c.name for c in (table.columns.values() if table else ()) if c.field == each.field), each.field
+        )
+        tables = {each.table, table.name if table else ""} - {""}
+        touching = [
+            (_is_it(effect, column, each.reason), -statement.position)
+            for statement in one.statements
+            for effect in statement.effects
+            if effect.table in tables or effect.new in tables
+        ]
+        if touching:
+            return place_of(one.key, -max(touching)[1])
+    return place(one.key)
+
+
+def _is_it(effect: Effect, column: str, reason: str) -> bool:
+    return (bool(column) and column in (effect.column, *effect.columns)) or (
+        bool(effect.name) and f" {effect.name} " in f"{reason} "
+    )
 
 
 def _as_wished(finding: Finding) -> Finding:

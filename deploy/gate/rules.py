@@ -20,6 +20,7 @@ from .effects import effects, statement_count
 from .lock_rules import Transaction
 from .offline import Collected, Statement, flattened
 from .plan import place
+from .source import place_in, place_of
 
 # PostgreSQL's NAMEDATALEN is 64, with the zero byte at the end.
 LONGEST_NAME_BYTES = 63
@@ -37,10 +38,10 @@ def lock_findings(
 
     `server_version` is PostgreSQL's number (150003 for 15.3), or 0 where it is not known.
     """
-    where = place(collected.key)
     found: list[Finding] = []
     transaction = Transaction()
     for statement in collected.statements:
+        where = place_of(collected.key, statement.position)
         if not collected.migration.atomic:
             transaction = Transaction()  # a script is one, whatever its migration is
         for effect in statement.effects:
@@ -53,7 +54,7 @@ def lock_findings(
             found += _everywhere(collected, statement, effect, where, vendor, is_new=is_new)
             catalog.apply(effect)
         found += _names(statement, where)
-    return [*dict.fromkeys(found), *_operations(collected, catalog, where)]
+    return [*dict.fromkeys(found), *_operations(collected, catalog, place(collected.key))]
 
 
 def _everywhere(
@@ -137,7 +138,8 @@ def _is_name(word: str, sql: str) -> bool:
 def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[Finding]:
     parts = list(flattened(collected.migration.operations))
     for operation, problem in collected.unknown:
-        yield known.NOT_JUDGED(operation=type(operation).__name__, problem=problem, place=where)
+        at = place_in(collected.key, collected.migration, operation)
+        yield known.NOT_JUDGED(operation=type(operation).__name__, problem=problem, place=at)
     for operation in parts:
         if not operation.reversible:
             kind = type(operation).__name__
@@ -146,7 +148,8 @@ def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[
             if isinstance(operation, RunSQL):
                 code = "migrations.RunSQL(sql, reverse_sql),   # or migrations.RunSQL.noop"
                 level = "info" if _is_harmless(operation) else "warning"
-            yield known.NO_REVERSE(operation=kind, code=code, place=where, level=level)
+            at = place_in(collected.key, collected.migration, operation)
+            yield known.NO_REVERSE(operation=kind, code=code, place=at, level=level)
     has_python = any(isinstance(one, RunPython) for one in parts)
     tables = sorted({e.table for e in collected.effects if lock_rules.stops_writers(e) and e.table})
     if has_python and collected.migration.atomic and (in_use := [t for t in tables if not catalog.is_new(t)]):

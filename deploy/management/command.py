@@ -26,6 +26,7 @@ from deploy.reporting.renderers import DOCUMENTS, FORMATS, Renderer, choose
 from deploy.reporting.report import EXIT_USAGE, Report, Step
 
 from .interruption import Interrupted, signals_raise
+from .places import entry_point, locate_in
 
 UNEXPECTED = FindingType(
     "deploy.R001",
@@ -158,6 +159,8 @@ class DeployCommand(BaseCommand):
             github=bool(conf and conf.github_actions),
             summary_path=Path(conf.github_step_summary) if conf and conf.github_step_summary else None,
             color=not options.get("no_color"),
+            locate=locate_in(conf),
+            fallback=entry_point(conf),
         )
 
     def _refuse_usage(self, error: CommandError, arguments: Sequence[str]) -> None:

@@ -115,6 +115,13 @@ class FindingType:
         )
 
 
+def as_read(template: str) -> str:
+    """A template as it reads: doubled braces single, conversions and formats (`{key!r}`) left out."""
+    return re.sub(
+        r"\{\{|\}\}|\{(\w+)[^{}]*\}", lambda m: m[0][0] if m[1] is None else f"{{{m[1]}}}", template
+    )
+
+
 def registry() -> dict[str, FindingType]:
     """Every declared finding type by id, of the modules imported so far."""
     return dict(sorted(_REGISTRY.items()))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from .findings import FindingType, registry
+from .findings import FindingType, as_read, registry
 
 AREAS = {
     "A": "Static files",
@@ -102,11 +102,11 @@ def write_pages(folder: Path, made: dict[str, str]) -> None:
 
 
 def _entry(kind: FindingType) -> str:
-    lines = [f"### {kind.id}\n", f"**{kind.level}** {_plain(kind.message)}\n"]
+    lines = [f"### {kind.id}\n", f"**{kind.level}** {as_read(kind.message)}\n"]
     if kind.why:
         lines.append(f"{kind.why}\n")
     if kind.hint:
-        lines.append(_fenced(_plain(kind.hint)))
+        lines.append(_fenced(as_read(kind.hint)))
     if kind.short_id[0] in PAGED:
         lines.append(f"[Page of {kind.id}](findings/{kind.short_id}.md)\n")
     return "\n".join(lines)
@@ -121,7 +121,7 @@ _LEVELS = {
 
 def _page(kind: FindingType) -> str:
     """The finding on a page of its own: fact, reason, what the database does, the danger, the safe way."""
-    lines = [f"# {kind.id}\n", f"{_plain(kind.message)}\n", f"**{kind.level}** – {_LEVELS[kind.level]}\n"]
+    lines = [f"# {kind.id}\n", f"{as_read(kind.message)}\n", f"**{kind.level}** – {_LEVELS[kind.level]}\n"]
     if kind.why:
         lines.append(f"{kind.why}\n")
     facts = (("Lock", kind.lock), ("Depends on", kind.depends), ("Source", _link(kind.source)))
@@ -132,7 +132,7 @@ def _page(kind: FindingType) -> str:
     if kind.safe:
         lines += ["## The safe way\n", _fenced(kind.safe, "python")]
     if kind.hint:
-        lines += ["## The hint\n", _fenced(_plain(kind.hint))]
+        lines += ["## The hint\n", _fenced(as_read(kind.hint))]
     lines.append(f"[All findings](../findings.md#{kind.id.replace('.', '').lower()})\n")
     return "\n".join(lines)
 
@@ -145,13 +145,6 @@ def _fenced(text: str, language: str = "") -> str:
     text = text.strip("\n")
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}\n"
-
-
-def _plain(template: str) -> str:
-    """The template as it reads: doubled braces single, conversions and formats (`{key!r}`) left out."""
-    return re.sub(
-        r"\{\{|\}\}|\{(\w+)[^{}]*\}", lambda m: m[0][0] if m[1] is None else f"{{{m[1]}}}", template
-    )
 
 
 if __name__ == "__main__":

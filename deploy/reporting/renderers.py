@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from .location import Locate, by_place
 from .output import Output
 from .report import Listener, Report
 
-FORMATS = ("auto", "terminal", "plain", "json", "junit", "github")
+FORMATS = ("auto", "terminal", "plain", "json", "junit", "github", "sarif", "markdown")
 # Documents for programs: nothing but the document may be on standard output.
-DOCUMENTS = frozenset({"json", "junit"})
+DOCUMENTS = frozenset({"json", "junit", "sarif", "markdown"})
 
 
 class Renderer(Listener, Protocol):
@@ -26,9 +27,12 @@ def choose(
     github: bool = False,
     summary_path: Path | None = None,
     color: bool = True,
+    locate: Locate = by_place,
+    fallback: str = "",
 ) -> Renderer:
     """The renderer called `name`, one of FORMATS.
 
+    `locate` tells where in the source a finding is; `fallback` is the file of those that are in none.
     `auto` is github in GitHub Actions, terminal when a person is looking, plain otherwise.
     """
     if name == "auto":
@@ -49,10 +53,18 @@ def choose(
         from .render_junit import JUnitRenderer
 
         return JUnitRenderer(output)
+    if name == "sarif":
+        from .render_sarif import SARIFRenderer
+
+        return SARIFRenderer(output, locate, fallback)
+    if name == "markdown":
+        from .render_markdown import MarkdownRenderer
+
+        return MarkdownRenderer(output, locate)
     if name == "github":
         from .render_github import GitHubRenderer
 
-        return GitHubRenderer(output, summary_path)
+        return GitHubRenderer(output, summary_path, locate)
     from .render_plain import PlainRenderer
 
     return PlainRenderer(output)
