@@ -61,6 +61,7 @@ class Attempts:
         attempts = 0
         while True:
             attempts += 1
+            session.attempt = attempts
             self.guard()
             session.arm()  # before the transaction: what is set inside one is undone with it
             if attempts == 1 and forwards and migration.atomic:

@@ -40,6 +40,8 @@ _SET_LIMITS = """
 SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', coalesce(%s, (
     SELECT reset_val || coalesce(unit, '') FROM pg_settings WHERE name = 'statement_timeout')), false)
 """
+# Of the limit, in the first attempt.
+_FIRST = 0.25
 # No limit is so short that a lock which is free at once could miss it.
 _LEAST_SECONDS = 0.1
 
@@ -50,6 +52,8 @@ class Applier:
 
     Attributes:
         limit_seconds: for how long a statement may wait for a lock.
+        attempt: which one this is, from 1; the first may wait for a quarter of the limit, the second for
+            half: who came between the look and the lock is seen by the next look, and a queue hurts.
         statement_seconds: for how long one may hold a lock that stops writers; 0 for as long as it likes.
         deadline: of the whole run, monotonic.
         statement: the last one that was sent.
@@ -64,6 +68,7 @@ class Applier:
     deadline: float
     take: Callable[[BaseDatabaseWrapper], None]
     lookout: Lookout
+    attempt: int = 1
     statement: str = ""
     wanted: dict[Wanted, None] = field(default_factory=dict)
     held: Sequence[Wanted] = ()
@@ -167,7 +172,7 @@ class Applier:
             self.lookout.require_clear(self.connection.connection, locks)
         else:
             self.look(locks)
-        wait_seconds = self.limit_seconds
+        wait_seconds = self.limit_seconds * min(1.0, _FIRST * 2 ** (min(self.attempt, 8) - 1))
         if self._held_since is not None:
             held = time.monotonic() - self._held_since
             wait_seconds = min(wait_seconds - held, self._deadlock_seconds * _OF_DEADLOCK_TIMEOUT)
