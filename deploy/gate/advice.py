@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.db import models
@@ -33,9 +33,18 @@ def varied(field: models.Field[Any, Any], **changes: Any) -> str:
     return source(clone)
 
 
-def split_advice(operation_list: Sequence[Operation], before: ProjectState, app_label: str) -> str:
-    """How to take apart operations that break the code on both sides of a switch."""
-    parts = [text for one in operation_list if (text := _advice(one, before, app_label))]
+def split_advice(
+    operation_list: Sequence[Operation],
+    before: ProjectState,
+    app_label: str,
+    broken: Collection[tuple[str, str]],
+) -> str:
+    """How to take apart operations that break the code on both sides of a switch.
+
+    `broken` are the fields that the old code fails on, as (model, field) in lower case: what an operation
+    does to others is no reason to change it.
+    """
+    parts = [text for one in operation_list if (text := _advice(one, before, app_label, broken))]
     return "\n".join(dict.fromkeys(parts)) or (
         "# this release: add what the new code needs, nullable or with db_default, in a "
         "migration of its own\n"
@@ -43,9 +52,9 @@ def split_advice(operation_list: Sequence[Operation], before: ProjectState, app_
     )
 
 
-def _advice(operation: Operation, before: ProjectState, app: str) -> str:
+def _advice(operation: Operation, before: ProjectState, app: str, broken: Collection[tuple[str, str]]) -> str:
     if isinstance(operation, operations.SeparateDatabaseAndState):
-        return split_advice(operation.database_operations, before, app)
+        return split_advice(operation.database_operations, before, app, broken)
     if isinstance(operation, operations.AddField):
         return _add_field(operation)
     if isinstance(operation, operations.RenameField):
@@ -76,6 +85,8 @@ def _advice(operation: Operation, before: ProjectState, app: str) -> str:
             f"migrations.RemoveField({operation.model_name!r}, {operation.name!r}),"
         )
     if isinstance(operation, operations.AlterField):
+        if (operation.model_name_lower, operation.name) not in broken:
+            return ""
         new = f"{operation.name}_new"
         nullable = varied(operation.field, null=True)
         return (
@@ -126,6 +137,10 @@ def _column(field: models.Field[Any, Any], name: str) -> str:
     return field.db_column or (f"{name}_id" if field.remote_field else name)
 
 
+_VARCHAR = "varchar_pattern_ops"
+_LIKE = {"TextField": "text_pattern_ops"}
+
+
 def concurrently(operation: Operation, effect: Effect) -> str:
     """The migration that builds an index beside the traffic."""
     head = (
@@ -136,6 +151,9 @@ def concurrently(operation: Operation, effect: Effect) -> str:
         return f"{head}AddIndexConcurrently({operation.model_name!r}, {source(operation.index)})]"
     columns = ", ".join(f"{name!r}" for name in effect.columns)
     name = effect.name[:30] or f"{effect.table}_idx"[:30]
+    if effect.name.endswith("_like"):  # Django's second index of a text column, for LIKE 'x%'
+        name = f"{effect.name[:25]}_like"
+        columns += f"], opclasses=[{_LIKE.get(type(getattr(operation, 'field', None)).__name__, _VARCHAR)!r}"
     unique = "UNIQUE " if effect.unique else ""
     if unique:
         return (

@@ -75,7 +75,16 @@ def check(
         today=datetime.now(UTC).date(),
         alone=alone,
     )
-    return replace(report, findings=tuple(settled))
+    return replace(report, findings=tuple(_in_order(settled, report.pending)))
+
+
+_RANK = {"error": 0, "warning": 1, "info": 2}
+
+
+def _in_order(findings: Collection[Finding], pending: Collection[MigrationKey]) -> list[Finding]:
+    """By migration, in the order in which they run; what stops a release before what does not."""
+    position = {place(key): number for number, key in enumerate(pending)}
+    return sorted(findings, key=lambda one: (position.get(one.place or "", -1), _RANK[one.level]))
 
 
 @contextmanager

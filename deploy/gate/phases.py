@@ -55,7 +55,8 @@ def phase_findings(
     new_text = "; ".join(each.text for each in needed.get(one.key, [])[:3])
     found: list[Finding] = []
     if one.key in broken and one.key in needed:
-        code = advice.split_advice(one.migration.operations, before, one.key[0])
+        fields = frozenset((each.model.rpartition(".")[2].lower(), each.field) for each in broken[one.key])
+        code = advice.split_advice(one.migration.operations, before, one.key[0], fields)
         found.append(SPLIT(old=old_text, new=new_text, code=code, place=where))
     elif one.key in broken and declared == "expand":
         found.append(NOT_EXPAND(problem=f"the deployed code breaks ({old_text})", place=where))
