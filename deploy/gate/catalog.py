@@ -50,6 +50,7 @@ class Tightening:
     columns: tuple[str, ...]
     mentions: tuple[str, ...] = ()
     detail: str = ""
+    nulls_equal: bool = False
 
 
 @dataclass
@@ -166,7 +167,9 @@ class Catalog:
             detail = effect.new if kind != "add_exclude" else ""
             if kind == "add_fk" and column is not None:
                 table.columns[column.name] = replace(column, target=effect.new)
-            table.tightened.append(Tightening(kind, effect.name, effect.columns, effect.mentions, detail))
+            table.tightened.append(
+                Tightening(kind, effect.name, effect.columns, effect.mentions, detail, effect.nulls_equal)
+            )
         elif effect.kind == "drop_constraint":
             table.tightened = [one for one in table.tightened if one.name != effect.name]
             for one_column in list(table.columns.values()):

@@ -46,11 +46,12 @@ def check(
     alias = alias or conf.database
     plan.require_supported(alias)
     asked = None if everything or since is not None else alias
+    version = conf.postgresql_version * 10_000
     loader = plan.load_leniently(asked)
     found = [*loader.problems, *plan.graph_findings(loader, asked)]
     if everything:
         with _patient_collector():
-            report = judge_each(loader, alias)
+            report = judge_each(loader, alias, default_version=version)
     else:
         if since is not None:
             applied = base_of(loader, since, conf.base_dir).known
@@ -62,7 +63,9 @@ def check(
             applied = frozenset(loader.applied_migrations)
             pending = plan.pending(loader)
             found += _unknown_to_image(loader, deployed)
-        report = judge(loader, pending, applied=applied, deployed=deployed, alias=alias)
+        report = judge(
+            loader, pending, applied=applied, deployed=deployed, alias=alias, default_version=version
+        )
     if not loader.detect_conflicts():
         found += model_changes(loader, alias, unknown=loader.unreadable)
 

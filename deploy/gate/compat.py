@@ -25,7 +25,11 @@ _ROOMIER = {
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """Statements (INSERT, SELECT, …) of a model that fail, on which field, and why."""
+    """Statements (INSERT, SELECT, …) of a model that fail, on which field, and why.
+
+    `certain` is False where it depends on what the code writes: a row may violate a new constraint, a
+    nullable field may be given a value each time, no statement may name a uniqueness.
+    """
 
     model: str
     field: str
@@ -33,6 +37,7 @@ class Breakage:
     reason: str
     table: str = ""
     column: str = ""
+    certain: bool = True
 
     @property
     def text(self) -> str:
@@ -68,11 +73,15 @@ def breakages(
     return found
 
 
+_MAY_BE_NULL = "the NULL that the code may write"
+
+
 def _on_table(needed: Table, there: Table) -> list[Breakage]:
     found: list[Breakage] = []
     for column in needed.columns.values():
         if reason := _refused(column, there.columns.get(column.name)):
-            found.append(Breakage(needed.model, column.field, *reason))
+            certain = not reason[1].endswith(_MAY_BE_NULL)
+            found.append(Breakage(needed.model, column.field, *reason, certain=certain))
     for extra in there.columns.values():
         if extra.name not in needed.columns and not extra.null and not extra.default:
             found.append(
@@ -94,6 +103,7 @@ def _on_table(needed: Table, there: Table) -> list[Breakage]:
                     "",
                     WRITES,
                     f"{_RULES[one.kind]}{_named(one.name, one.columns)} may refuse its rows",
+                    certain=not set(one.columns) & set(needed.columns) and not one.mentions,
                 )
             )
     return found
@@ -108,6 +118,7 @@ def _upserts(needed: Table, there: Table) -> list[Breakage]:
             f"the uniqueness of {one.text} that it may name is gone",
             there.name,
             one.text,
+            certain=False,
         )
         for one in needed.arbiters
         if one.columns <= set(there.columns) and not any(other.serves(one) for other in there.arbiters)
@@ -137,7 +148,7 @@ def _refused(column: Column, there: Column | None) -> tuple[tuple[str, ...], str
     if column.target and there.target and column.target != there.target:
         return WRITES, f"column {column.name} references {there.target} instead of {column.target}"
     if column.null and not there.null:
-        return WRITES, f"column {column.name} does not take the NULL that the code may write"
+        return WRITES, f"column {column.name} does not take {_MAY_BE_NULL}"
     if column.sends_default and not there.default and not there.null:
         return ("INSERT",), f"column {column.name} has lost the default that the code leaves to the database"
     if reason := misfit(column.type, there.type):
@@ -147,11 +158,13 @@ def _refused(column: Column, there: Column | None) -> tuple[tuple[str, ...], str
 
 def _can_violate(one: Tightening, needed: Table, there: Table) -> bool:
     kind = one.kind
-    if kind == "add_unique" and not one.mentions and frozenset(one.columns) in needed.unique:
-        return False
+    if kind == "add_unique" and not one.mentions and any(u <= set(one.columns) for u in needed.unique):
+        return False  # what is unique by fewer columns is unique by more
     if kind == "add_unique" and one.detail and _is_declared(one, needed):
         return False
     if kind == "add_check" and same_text(one.detail) in needed.checks:
+        return False
+    if kind == "add_check" and _is_not_null_already(one, needed):
         return False
     columns = frozenset((*one.columns, *one.mentions))
     known = columns & set(needed.columns)
@@ -162,11 +175,19 @@ def _can_violate(one: Tightening, needed: Table, there: Table) -> bool:
     if not known:
         # The code leaves these columns to the database: NULL violates nothing, a constant default may.
         unknown = [there.columns[name] for name in columns if name in there.columns]
-        return kind == "add_unique" and bool(unknown) and all(one.default and not one.null for one in unknown)
+        same = all((each.default and not each.null) or one.nulls_equal for each in unknown)
+        return kind == "add_unique" and bool(unknown) and same
     if kind == "add_unique":
         unknown = [there.columns[name] for name in columns - known if name in there.columns]
-        return not any(one.null and not one.default for one in unknown)
+        return one.nulls_equal or not any(each.null and not each.default for each in unknown)
     return True
+
+
+def _is_not_null_already(one: Tightening, needed: Table) -> bool:
+    column = needed.columns.get(one.columns[0]) if len(one.columns) == 1 else None
+    if column is None or column.null:
+        return False
+    return same_text(one.detail) == same_text(f'"{column.name}" IS NOT NULL')
 
 
 def _is_declared(one: Tightening, needed: Table) -> bool:

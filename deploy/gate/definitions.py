@@ -68,7 +68,8 @@ def constraint(table: str, node: Any, *, of: str = "") -> list[Effect]:
         return [
             Effect(
                 kind, table, of, name, new=using, columns=() if using else names, using_index=bool(using),
-                deferrable=bool(node.deferrable), verb="UNIQUE" if kind == "add_unique" else "PRIMARY KEY",
+                deferrable=bool(node.deferrable), nulls_equal=bool(node.nulls_not_distinct),
+                verb="UNIQUE" if kind == "add_unique" else "PRIMARY KEY",
             )
         ]  # fmt: skip
     if kind == "add_fk":
@@ -108,6 +109,7 @@ def index(node: Any) -> Effect:
         mentions=tuple(dict.fromkeys(c for one in expressions for c in columns_in(one.expr))),
         predicate=columns_in(node.whereClause) if node.whereClause is not None else (),
         unique=bool(node.unique),
+        nulls_equal=bool(node.nulls_not_distinct),
         concurrently=bool(node.concurrent),
         verb="CREATE INDEX",
     )  # fmt: skip

@@ -42,6 +42,7 @@ class Effect:
         collation: that a type change names.
         computed: a type change has a USING that is more than a cast to the new type.
         concurrently, valid, using_index, unique, batched, deferrable: how it is done.
+        nulls_equal: NULLS NOT DISTINCT: a uniqueness that NULL can violate.
         cascade: what depends on it goes too.
         verb: the statement's first words, for messages.
     """
@@ -68,6 +69,7 @@ class Effect:
     unique: bool = False
     batched: bool = False
     deferrable: bool = False
+    nulls_equal: bool = False
     cascade: bool = False
     verb: str = ""
 

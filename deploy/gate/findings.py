@@ -216,7 +216,7 @@ NO_LOCK_LIMIT = FindingType(
 
 STAYS_UNIQUE = FindingType(
     "deploy.M032",
-    "warning",
+    "info",
     "{model} stays unique by {columns} until postdeploy: the database refuses duplicates that the new "
     "code may write.",
     "Write duplicates from the release after this one on; nothing to do if the new code writes none.",
@@ -283,4 +283,12 @@ NEEDS_NEWER = FindingType(
     "{what} needs PostgreSQL {needed}; the server has {version}.",
     "Use the form that the server knows, or update it first.",
     source="https://www.postgresql.org/docs/18/release-18.html",
+)
+TRUSTED = FindingType(
+    "deploy.M070",
+    "info",
+    "It is declared to be an expand migration, though the deployed code may break after it: {old}.",
+    "Rehearse it on a restored copy, which tries it with real rows: python manage.py migrategate rehearse "
+    "--scratch NAME",
+    why="Whether the old code writes what a new constraint refuses, its models do not say; the author does.",
 )

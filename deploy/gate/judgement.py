@@ -66,8 +66,12 @@ def judge(
     applied: Collection[MigrationKey],
     deployed: Collection[MigrationKey] | None,
     alias: str,
+    default_version: int = 0,
 ) -> GateReport:
-    """Judge `pending` (in plan order) as one release on top of `applied`."""
+    """Judge `pending` (in plan order) as one release on top of `applied`.
+
+    `default_version` is PostgreSQL's (150003 for 15.3) where no connection is open that tells it; 0: unknown.
+    """
     problems: list[Finding] = []
     state = plan.state_of(loader, applied, problems)
     base = state.clone()
@@ -77,14 +81,20 @@ def judge(
     for key in pending:
         befores.append(state.clone())
         collected.append(collect(key, loader.graph.nodes[key], state, alias))
-    found = _verdict(loader, collected, befores, old, state, alias, base=base)
+    version = plan.server_version(alias) or default_version
+    found = _verdict(loader, collected, befores, old, state, alias, version, base=base)
     return replace(found, findings=(*dict.fromkeys(problems), *found.findings))
 
 
 def judge_each(
-    loader: MigrationLoader, alias: str, *, only: Collection[MigrationKey] | None = None
+    loader: MigrationLoader,
+    alias: str,
+    *,
+    only: Collection[MigrationKey] | None = None,
+    default_version: int = 0,
 ) -> GateReport:
     """Judge each own migration (of `only`, if given) as a release of its own, on top of all before it."""
+    version = plan.server_version(alias) or default_version
     state = plan.state_of(loader, ())
     keys = plan.full_plan(loader)
     parts: list[GateReport] = []
@@ -95,7 +105,7 @@ def judge_each(
             continue
         before = state.clone()
         collected = collect(key, loader.graph.nodes[key], state, alias, before_all=before)
-        parts.append(_verdict(loader, [collected], [before], before, state, alias))
+        parts.append(_verdict(loader, [collected], [before], before, state, alias, version))
     contract = {key for part in parts for key in part.contract}
     return GateReport(
         tuple(keys),
@@ -114,11 +124,12 @@ def _verdict(
     old_state: ProjectState,
     new_state: ProjectState,
     alias: str,
+    version: int,
     *,
     base: ProjectState | None = None,
 ) -> GateReport:
     connection = connection_like(alias)
-    vendor, version = connections[alias].vendor, plan.server_version(alias)
+    vendor = connections[alias].vendor
     touched = {name for one in collected for effect in one.effects for name in (effect.table, effect.new)}
     touched |= tables_changed_in_code_only(collected, old_state, new_state)
     touched |= tables_of_dropped_indexes(collected, old_state)

@@ -15,7 +15,7 @@ from .catalog import Catalog
 from .compat import UPSERT, Breakage
 from .declared import NOT_CONTRACT, NOT_EXPAND, Phase
 from .effect import Effect
-from .findings import CONTRACT, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT, STAYS_UNIQUE
+from .findings import CONTRACT, NULLS_APPEAR, ORDER, ORPHAN_REFERENCE, SPLIT, STAYS_UNIQUE, TRUSTED
 from .offline import Collected
 from .plan import MigrationKey, place
 from .source import place_of
@@ -58,9 +58,11 @@ def phase_findings(
         fields = frozenset((each.model.rpartition(".")[2].lower(), each.field) for each in broken[one.key])
         code = advice.split_advice(one.migration.operations, before, one.key[0], fields)
         found.append(SPLIT(old=old_text, new=new_text, code=code, place=where))
-    elif one.key in broken and declared == "expand":
+    elif one.key in broken and declared == "expand" and _is_certain(broken[one.key]):
         found.append(NOT_EXPAND(problem=f"the deployed code breaks ({old_text})", place=where))
-    elif one.key in broken and declared == "contract":
+    elif one.key in broken and declared == "expand":
+        found.append(TRUSTED(old=old_text, place=where))
+    elif one.key in broken and (declared == "contract" or not _is_certain(broken[one.key])):
         found.append(_as_wished(CONTRACT(old=old_text, place=where)))
     elif one.key in broken:
         found.append(CONTRACT(old=old_text, place=where))
@@ -112,6 +114,10 @@ def _is_it(effect: Effect, column: str, reason: str) -> bool:
     return (bool(column) and column in (effect.column, *effect.columns)) or (
         bool(effect.name) and f" {effect.name} " in f"{reason} "
     )
+
+
+def _is_certain(found: Iterable[Breakage]) -> bool:
+    return any(each.certain for each in found)
 
 
 def _as_wished(finding: Finding) -> Finding:
