@@ -115,6 +115,8 @@ def _parse(raw: dict[str, Any], info: ObjectInfo) -> LockState:
 class DeployLock:
     """Held inside `with`; `guard` is handed to everything that writes.
 
+    `wait_seconds` is how long it waits for any holder, `own_kind_seconds` for one that runs the same command.
+
     Raises (on entering):
         Refusal: deploy.L001 with exit code 75 when another deployer holds it.
     """
@@ -127,6 +129,7 @@ class DeployLock:
         command: str,
         release: str,
         wait_seconds: float = 0,
+        own_kind_seconds: float = 0,
         on_takeover: Callable[[LockState], None] = lambda _: None,
     ) -> None:
         self._conf = conf
@@ -134,6 +137,7 @@ class DeployLock:
         self._name = lock_name(conf)
         self._ttl = conf.lock_ttl_seconds
         self._wait = wait_seconds
+        self._own_kind_wait = own_kind_seconds
         self._on_takeover = on_takeover
         self._content = {
             "owner": redact(conf.owner),
@@ -151,11 +155,13 @@ class DeployLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> DeployLock:
-        deadline = _now() + self._wait
+        began = _now()
         while not self._acquire():
             state = _state(self._bucket, self._name)
             if state is None or state.expires_in_seconds <= 0:
                 continue
+            is_own_kind = state.command == self._content["command"]
+            deadline = began + max(self._wait, self._own_kind_wait if is_own_kind else 0)
             if _now() >= deadline:
                 raise Refusal(
                     LOCK_HELD(

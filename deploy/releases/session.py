@@ -50,10 +50,13 @@ class Session:
         return cls(conf, bucket, open_bucket(conf.static_bucket), open_ledger(conf, bucket), identity)
 
     @contextmanager
-    def locked(self, report: Report, command: str, *, wait_seconds: float = 0) -> Iterator[Guard]:
+    def locked(
+        self, report: Report, command: str, *, wait_seconds: float = 0, own_kind_seconds: float = 0
+    ) -> Iterator[Guard]:
         """Hold the deploy lock for the block; yields the guard that every write of the block must pass.
 
-        Getting it is a step of `report`; a takeover is recorded there and in the ledger.
+        Getting it is a step of `report`; a takeover is recorded there and in the ledger. `wait_seconds` is
+        for any holder, `own_kind_seconds` for one that runs the same command.
 
         Raises:
             Refusal: deploy.L001 with exit code 75 when another deployer holds it.
@@ -66,6 +69,7 @@ class Session:
                     command=command,
                     release=self.identity.name,
                     wait_seconds=wait_seconds,
+                    own_kind_seconds=own_kind_seconds,
                     on_takeover=lambda state: self._taken_over(state, step),
                 )
                 stack.enter_context(lock)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,19 @@ def test_apply_by_hand_gives_way_to_another_deploy(site: Site) -> None:
     finally:
         holder.communicate("")
     assert site.run("apply", "--phase", "all")[0] == 0
+
+
+def test_six_containers_that_start_at_once_on_an_empty_database_all_go_on(tmp_path: Path) -> None:
+    with postgres() as alias, ThreadPoolExecutor(6) as pool:
+        entry = connections.settings[alias]
+        wanted = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
+        site = Site(tmp_path, {name: str(entry[name]) for name in wanted if entry.get(name)})
+        answers = list(pool.map(lambda _: site.run("apply", "--phase", "all"), range(6)))
+        assert [code for code, _ in answers] == [0] * 6, answers
+        applied = [report["steps"][-1]["facts"]["applied"] for _, report in answers]
+        assert sorted(map(len, applied))[:5] == [0] * 5
+        assert "stock.0001_initial" in max(applied, key=len)
+        assert query(alias, "SELECT count(*) FROM django_migrations WHERE app = 'stock'") == [(1,)]
 
 
 def test_check_all_needs_no_database(tmp_path: Path) -> None:

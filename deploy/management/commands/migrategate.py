@@ -130,8 +130,10 @@ class Command(DeployCommand):
         from deploy.gate import apply, check
         from deploy.releases.session import Session
 
-        # The same lock as predeploy's: by hand is no reason to change the schema under another deploy.
-        with Session.open(conf).locked(self.report, "migrategate apply") as guard:
+        # The same lock as predeploy's: by hand is no reason to change the schema under another deploy. Other
+        # containers that start with the same command are waited for: afterwards nothing is left to do.
+        session, patience = Session.open(conf), conf.apply_timeout_seconds
+        with session.locked(self.report, "migrategate apply", own_kind_seconds=patience) as guard:
             with self.report.step("check") as step:
                 found = check(conf, alias=alias, deployed=_deployed(conf, options, step))
                 step.extend(found.findings)
