@@ -17,7 +17,7 @@ from .dependents import Check, Index
 from .effect import SERIAL, Effect, normal_type
 from .expressions import same_text
 from .plan import migrates
-from .states import usable
+from .sparse import ModelKey, build, tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,10 @@ class Catalog:
         constraints; one that can't be built is in `lost`.
         """
         catalog = cls()
-        sound, catalog.lost = usable(state)
+        built = build(state, keys_of(state, only))
+        catalog.lost = list(built.lost)
         editor = connection.SchemaEditorClass(connection, collect_sql=True, atomic=False)
-        for model in sound.apps.get_models(include_auto_created=True):
+        for model in built.models():
             meta = model._meta
             name = bare(meta.db_table)
             if meta.proxy or not meta.managed or meta.swapped or (only is not None and name not in only):
@@ -201,6 +202,15 @@ def _names_foreign_key(effect: Effect, column: str) -> bool:
     return effect.name in {f"{own}fkey", f"{own}foreign_key"} or bool(
         re.fullmatch(re.escape(own) + "[0-9a-f]{8}_fk.*", effect.name)
     )
+
+
+def keys_of(state: ProjectState, only: Collection[str] | None) -> list[ModelKey]:
+    """The models of `state` that have one of these tables (all of them, without)."""
+    return [
+        key
+        for key, model in state.models.items()
+        if only is None or any(bare(name) in only for name in tables(model))
+    ]
 
 
 def bare(db_table: str) -> str:

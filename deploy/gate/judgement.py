@@ -24,6 +24,7 @@ from .plan import MigrationKey, place
 from .project_findings import MODEL_FAILS
 from .rules import lock_findings
 from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
+from .walk import snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,12 @@ def judge(
     """
     problems: list[Finding] = []
     state = plan.state_of(loader, applied, problems)
-    base = state.clone()
+    base = snapshot(state)
     old = base if deployed is None else plan.state_of(loader, deployed, problems)
     befores: list[ProjectState] = []
     collected: list[Collected] = []
     for key in pending:
-        befores.append(state.clone())
+        befores.append(snapshot(state))
         collected.append(collect(key, loader.graph.nodes[key], state, alias))
     version = plan.server_version(alias) or default_version
     found = _verdict(loader, collected, befores, old, state, alias, version, base=base)
@@ -103,8 +104,8 @@ def judge_each(
         if not plan.is_own(key[0]) or (only is not None and key not in only):
             plan.move(state, key, loader.graph.nodes[key], problems)
             continue
-        before = state.clone()
-        collected = collect(key, loader.graph.nodes[key], state, alias, before_all=before)
+        before = snapshot(state)
+        collected = collect(key, loader.graph.nodes[key], state, alias)
         parts.append(_verdict(loader, [collected], [before], before, state, alias, version))
     contract = {key for part in parts for key in part.contract}
     return GateReport(

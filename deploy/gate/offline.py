@@ -23,8 +23,10 @@ from deploy.reporting.findings import Finding
 
 from .effect import Effect
 from .effects import effects
-from .plan import MigrationKey, step
+from .plan import MigrationKey, one_line, step
+from .sparse import build
 from .states import usable
+from .walk import needed, snapshot
 
 # What Django's feature flags assume of the server; newer than all that they ask about.
 ASSUMED_SERVER_VERSION = 180000
@@ -120,14 +122,11 @@ def collect(
     migration: Migration,
     state: ProjectState,
     alias: str,
-    *,
-    before_all: ProjectState | None = None,
 ) -> Collected:
     """The statements of `migration` on top of `state`, which is moved forward (in place) over it.
 
     Nothing is executed: RunPython contributes no statement, and an operation that needs the database to make
     its SQL is listed in `unknown`; the walk goes on after it.
-    `before_all` is a copy of `state`, if there is one.
     """
     connection = connection_like(alias)
     written: list[str] = []
@@ -137,13 +136,11 @@ def collect(
     owners: dict[int, tuple[object, int, Operation]] = {}
     with _editor(connection, written) as editor, _in_place_of(alias, connection):
         for position, operation in enumerate(migration.operations):
-            before = before_all if before_all is not None and not position else state.clone()
+            before = snapshot(state)
             if misfit := step(state, key, operation):
                 broken += misfit
                 continue
-            for part, part_before, part_after in _database_parts(
-                operation, migration.app_label, before, state
-            ):
+            for part, part_before, part_after in _database_parts(operation, key, before, state, broken):
                 if problem := _problem(part, migration.app_label, editor, part_before, part_after, written):
                     unknown.append((part, problem))
                 statements += [_statement(sql, part, position) for sql in written]
@@ -164,23 +161,32 @@ def _problem(
 ) -> str:
     """Let `part` write its SQL; why it could not, or an empty string.
 
-    Where the states do not hold together, it is tried again on what of them does.
+    It gets the models that it names. One that asks for others is given all that can be built.
     """
+    keys = needed(part, app_label, before, after)
+    if keys is not None:
+        lost = ""
+        try:
+            first, second = build(before, keys), build(after, keys)
+            lost = "; ".join(f"{name}: {reason}" for name, reason in second.lost)
+            part.database_forwards(app_label, editor, first.as_state(before), second.as_state(after))
+        except LookupError:
+            written.clear()  # it asks for more than it names
+        except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
+            return lost or _text(error)
+        else:
+            return lost
+        if lost:
+            return lost
     try:
-        part.database_forwards(app_label, editor, before, after)
-    except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
-        text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    else:
-        return ""
-    (sound_before, lost_before), (sound_after, lost_after) = usable(before), usable(after)
-    if not lost_before and not lost_after:
-        return text
-    written.clear()
-    try:
-        part.database_forwards(app_label, editor, sound_before, sound_after)
-    except Exception:  # noqa: BLE001 – `text` says what was wrong at first
-        return text
+        part.database_forwards(app_label, editor, usable(before)[0], usable(after)[0])
+    except Exception as error:  # noqa: BLE001 – as above
+        return _text(error)
     return ""
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)[:200]}"
 
 
 def flattened(operations: Sequence[Operation]) -> Iterator[Operation]:
@@ -197,7 +203,7 @@ def _statement(sql: str, operation: Operation, position: int) -> Statement:
 
 
 def _database_parts(
-    operation: Operation, app_label: str, before: ProjectState, after: ProjectState
+    operation: Operation, key: MigrationKey, before: ProjectState, after: ProjectState, broken: list[Finding]
 ) -> Iterator[tuple[Operation, ProjectState, ProjectState]]:
     """What of `operation` becomes SQL, with the states around each part; RunPython never does."""
     if not isinstance(operation, SeparateDatabaseAndState):
@@ -205,9 +211,11 @@ def _database_parts(
             yield operation, before, after
         return
     for part in operation.database_operations:
-        part_after = before.clone()
-        part.state_forwards(app_label, part_after)
-        yield from _database_parts(part, app_label, before, part_after)
+        part_after = snapshot(before)
+        if misfit := step(part_after, key, part):
+            broken += misfit
+            continue
+        yield from _database_parts(part, key, before, part_after, broken)
         before = part_after
 
 

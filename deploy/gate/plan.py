@@ -31,6 +31,7 @@ from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES
 from .lenient import LenientLoader
 from .project_findings import ROUTERS, STATE_FAILS
 from .run_findings import UNREACHABLE
+from .walk import unshare
 
 MigrationKey = tuple[str, str]
 _Loader = TypeVar("_Loader", bound=MigrationLoader)
@@ -140,6 +141,7 @@ def move(state: ProjectState, key: MigrationKey, migration: Migration, problems:
 
 def step(state: ProjectState, key: MigrationKey, operation: Operation) -> list[Finding]:
     """Take `state` (in place) over one operation of migration `key`; the finding, if it does not fit."""
+    unshare(state, key[0], operation)
     try:
         operation.state_forwards(key[0], state)
     except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported

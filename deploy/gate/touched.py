@@ -8,7 +8,7 @@ from django.db.migrations.state import ProjectState
 
 from .catalog import bare
 from .offline import Collected
-from .states import usable
+from .sparse import tables
 
 
 def tables_changed_in_code_only(
@@ -24,23 +24,20 @@ def tables_changed_in_code_only(
         if getattr(operation, "state_operations", None)
     }
     return {
-        bare(model._meta.db_table)
+        bare(name)
         for state in (old, new)
         if apps
-        for model in usable(state)[0].apps.get_models(include_auto_created=True)
-        if model._meta.app_label in apps
+        for model in state.models.values()
+        if model.app_label in apps
+        for name in tables(model)
     }
 
 
 def tables_of_dropped_indexes(collected: Sequence[Collected], state: ProjectState) -> set[str]:
     """DROP INDEX names no table; an index that is a model's constraint has one."""
     dropped = {effect.name for one in collected for effect in one.effects if effect.kind == "drop_index"}
-    named = [
-        key
-        for key, model in state.models.items()
+    return {
+        bare(tables(model)[0])
+        for model in state.models.values()
         if dropped and dropped & {one.name for one in model.options.get("constraints", ())}
-    ]
-    if not named:
-        return set()
-    sound = usable(state)[0]
-    return {bare(sound.apps.get_model(*key)._meta.db_table) for key in named if key in sound.models}
+    }
