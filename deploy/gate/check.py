@@ -20,6 +20,7 @@ from .findings import DEPLOYED_UNKNOWN
 from .judgement import GateReport, judge, judge_each
 from .plan import MigrationKey, place
 from .since import base_of
+from .way_back import way_back
 
 __all__ = ["GateReport", "check", "judge"]
 
@@ -72,13 +73,15 @@ def check(
     def alone(keys: Collection[MigrationKey]) -> tuple[Finding, ...]:
         return () if everything else judge_each(loader, alias, only=keys).findings
 
+    own = {key: loader.graph.nodes[key] for key in report.pending if plan.is_own(key[0])}
     settled = settle(
         tuple(dict.fromkeys((*found, *report.findings))),
-        {key: loader.graph.nodes[key] for key in report.pending if plan.is_own(key[0])},
+        own,
         today=datetime.now(UTC).date(),
         alone=alone,
     )
-    return replace(report, findings=tuple(_in_order(settled, report.pending)))
+    ways = () if everything else tuple(way_back(key, migration) for key, migration in own.items())
+    return replace(report, findings=tuple(_in_order(settled, report.pending)), ways_back=ways)
 
 
 _RANK = {"error": 0, "warning": 1, "info": 2}

@@ -15,6 +15,7 @@ from deploy.reporting.findings import Finding, has_errors
 from . import plan
 from .catalog import Catalog
 from .compat import Breakage, breakages
+from .data_migrations import data_findings
 from .declarations import phases_of
 from .declared import declared_phases
 from .findings import NEVER_WORKS, NOT_JUDGED
@@ -25,6 +26,7 @@ from .project_findings import MODEL_FAILS
 from .rules import lock_findings
 from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
 from .walk import snapshot
+from .way_back import WayBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class GateReport:
         pending: all of them in plan order; `expand` and `contract` part it (expand runs before the switch).
         plan_fingerprint: SHA-256 hex over order, phases and source files.
         drops_only: those of `pending` that only take away; new code never waits for them.
+        ways_back: what undoing each of the project's own pending migrations takes, where that was asked.
     """
 
     pending: tuple[MigrationKey, ...]
@@ -43,6 +46,7 @@ class GateReport:
     findings: tuple[Finding, ...]
     plan_fingerprint: str
     drops_only: tuple[MigrationKey, ...] = ()
+    ways_back: tuple[WayBack, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -56,6 +60,7 @@ class GateReport:
             "expand": [place(key) for key in self.expand],
             "contract": [place(key) for key in self.contract],
             "plan_fingerprint": self.plan_fingerprint,
+            "going_back": [each.as_dict() for each in self.ways_back],
             "findings": [finding.as_dict() for finding in self.findings],
         }
 
@@ -137,7 +142,7 @@ def _verdict(
     touched -= {""}
     pending = tuple(one.key for one in collected)
     if not touched and not any(one.unknown or phases_of(one.migration) for one in collected):
-        return _without_effects(loader, collected, alias)
+        return _without_effects(loader, collected, befores, vendor)
     old = Catalog.of(old_state, connection, touched)
     new = Catalog.of(new_state, connection, touched)
     start = Catalog.of(base, connection, touched) if base is not None else old.copy()
@@ -150,8 +155,9 @@ def _verdict(
     broken: dict[MigrationKey, list[Breakage]] = {}
     catalog = start.copy()
     seen = set(breakages(old, catalog, touched, upserts=True))
-    for one in collected:
+    for one, state in zip(collected, befores, strict=True):
         findings += lock_findings(one, catalog, vendor, version)
+        findings += data_findings(one, state, catalog, vendor)
         now = breakages(old, catalog, touched, upserts=True)
         if vendor == "sqlite":
             now = [one_break for one_break in now if "takes less" not in one_break.reason]
@@ -198,10 +204,14 @@ def _verdict(
     )
 
 
-def _without_effects(loader: MigrationLoader, collected: Sequence[Collected], alias: str) -> GateReport:
+def _without_effects(
+    loader: MigrationLoader, collected: Sequence[Collected], befores: Sequence[ProjectState], vendor: str
+) -> GateReport:
     pending = tuple(one.key for one in collected)
     findings = [finding for one in collected for finding in one.broken]
-    findings += [f for one in collected for f in lock_findings(one, Catalog(), connections[alias].vendor)]
+    for one, state in zip(collected, befores, strict=True):
+        findings += lock_findings(one, Catalog(), vendor)
+        findings += data_findings(one, state, Catalog(), vendor)
     prints = plan.fingerprint(loader, [(key, "expand") for key in pending])
     return GateReport(pending, pending, (), tuple(findings), prints)
 

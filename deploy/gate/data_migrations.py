@@ -1,0 +1,168 @@
+"""What is wrong with the Python of a data migration, read from its source: nothing is run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.migrations.operations import RunPython
+from django.db.migrations.state import ProjectState
+from django.db.models import Model, UniqueConstraint
+
+from deploy.reporting.findings import Finding, FindingType
+
+from .catalog import Catalog
+from .findings import UNBATCHED
+from .function_source import source_of
+from .offline import Collected, flattened
+from .plan import is_own
+from .row_writes import Write, direct_models, writes_of
+from .source import place_in
+
+if TYPE_CHECKING:
+    from django.db.migrations.state import ModelState
+
+ROW_BY_ROW = FindingType(
+    "deploy.M113",
+    "warning",
+    "{function} writes the rows of {model} one by one in one transaction: each stays locked until the last "
+    "one is done.",
+    "Do it in batches, outside of a transaction:\n{code}",
+    why="Writers of a locked row wait until the migration commits; how long that is, grows with the table.",
+)
+DIRECT_MODEL = FindingType(
+    "deploy.M114",
+    "warning",
+    "{function} uses {model} as today's code has it, not as it is at this point of the history.",
+    "{code}",
+    why="A field that is added later is in today's model and not yet in the table: on an empty database the "
+    "migration fails. Methods and managers of the class change too, and with them what the migration does.",
+)
+WRONG_ARGUMENTS = FindingType(
+    "deploy.M115",
+    "error",
+    "RunPython calls {function} with (apps, schema_editor), and it is {function}{signature}.",
+    "def {function}(apps, schema_editor):",
+)
+
+
+def data_findings(
+    collected: Collected, before: ProjectState, catalog: Catalog, vendor: str
+) -> Iterator[Finding]:
+    """The findings of a migration's RunPython operations.
+
+    `before` is the state of the models before it; `catalog` the schema after it: tables that the run itself
+    creates are locked by nobody else. What is written into tables of installed packages is not looked at, and
+    nothing that is written on an engine without row locks (SQLite).
+    """
+    for operation in flattened(collected.migration.operations):
+        if not isinstance(operation, RunPython):
+            continue
+        where = place_in(collected.key, collected.migration, operation)
+        atomic = operation.atomic if operation.atomic is not None else collected.migration.atomic
+        for function in (operation.code, operation.reverse_code):
+            if function is None or function is RunPython.noop:
+                continue
+            yield from _arguments(function, where)
+            source = source_of(function)
+            if source is None:
+                continue
+            name = getattr(source.definition, "name", "lambda")
+            for label in direct_models(source, _class_of):
+                yield _direct(name, label, where)
+            if function is operation.reverse_code or vendor != "postgresql":
+                continue  # going back is done by hand, and seldom beside traffic
+            writes = writes_of(source, lambda model, fields: _is_unique(before, model, fields), _class_of)
+            for write in writes:
+                if found := _write(write, name, before, catalog, where, atomic=bool(atomic)):
+                    yield found
+
+
+def _arguments(function: object, where: str) -> Iterator[Finding]:
+    try:
+        signature = inspect.signature(function)  # type: ignore[arg-type]  # TypeError is caught
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        name = getattr(function, "__name__", "its function")
+        yield WRONG_ARGUMENTS(function=name, signature=signature, place=where)
+
+
+def _direct(function: str, label: str, where: str) -> Finding:
+    app_label, _, model = label.partition(".")
+    code = f"{model or 'Model'} = apps.get_model({app_label!r}, {model!r})   # in {function}, with its `apps`"
+    return DIRECT_MODEL(function=function, model=label, code=code, place=where)
+
+
+def _write(
+    write: Write, function: str, before: ProjectState, catalog: Catalog, where: str, *, atomic: bool
+) -> Finding | None:
+    model = _model(before, write.rows.model)
+    app_label = write.rows.model.partition(".")[0]
+    if (write.in_loop and not atomic) or (app_label != write.rows.model and not is_own(app_label)):
+        return None
+    table = _table(write.rows.model, model)
+    if catalog.is_new(table):
+        return None
+    code = _batches(function, write)
+    if write.in_loop:
+        return ROW_BY_ROW(function=function, model=write.rows.model, code=code, place=where)
+    return UNBATCHED(verb=f"{function}: {write.verb}", table=table, code=code, place=where)
+
+
+def _model(before: ProjectState, label: str) -> ModelState | None:
+    app_label, _, name = label.partition(".")
+    return before.models.get((app_label, name.lower()))
+
+
+def _table(label: str, model: ModelState | None) -> str:
+    if model is not None and model.options.get("db_table"):
+        return str(model.options["db_table"])
+    return label.replace(".", "_").lower() if "." in label else label
+
+
+def _is_unique(before: ProjectState, label: str, fields: frozenset[str]) -> bool:
+    """A row, or few, have given values of `fields`: they hold a unique or primary key."""
+    model = _model(before, label)
+    if model is None:
+        return False
+    single = {name for name, field in model.fields.items() if field.unique or field.primary_key}
+    together = [set(names) for names in model.options.get("unique_together") or ()]
+    together += [
+        set(one.fields)
+        for one in model.options.get("constraints", ())
+        if isinstance(one, UniqueConstraint) and one.fields and one.condition is None
+    ]
+    plain = {name.removesuffix("_id") if name not in model.fields else name for name in fields}
+    return bool(plain & single) or any(names <= plain for names in together)
+
+
+def _class_of(value: object) -> str:
+    """The label of a model class of today's code, or of the user model for what finds it; else nothing."""
+    if value is get_user_model:
+        return str(settings.AUTH_USER_MODEL)
+    options = getattr(value, "_meta", None) if isinstance(value, type) and issubclass(value, Model) else None
+    return str(options.label) if options and not options.abstract and options.apps is apps else ""
+
+
+def _batches(function: str, write: Write) -> str:
+    """The same work in batches of 1000, with the names at hand."""
+    app_label, _, model = write.rows.model.partition(".")
+    named = f"{app_label!r}, {model!r}" if model else "…"
+    does = "delete()" if write.verb == "DELETE" else "update(…)"
+    return (
+        f"def {function if function != 'lambda' else 'forwards'}(apps, schema_editor):\n"
+        f"    rows = apps.get_model({named}).objects.using(schema_editor.connection.alias)\n"
+        "    last = 0\n"
+        "    while keys := "
+        "list(rows.filter(pk__gt=last).order_by('pk').values_list('pk', flat=True)[:1000]):\n"
+        f"        rows.filter(pk__in=keys).{does}\n"
+        "        last = keys[-1]\n\n\n"
+        "class Migration(migrations.Migration):\n    atomic = False"
+    )
