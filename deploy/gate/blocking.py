@@ -45,7 +45,7 @@ class Judge:
             whole = self.there[name].rows
             # What DDL goes through, it goes through as a whole; an empty table is asked, too. Of a small
             # table the planner lets other statements read all even for one row.
-            if rows * 2 >= whole >= MANY_ROWS if one.is_rows_only else rows > 0 or whole == 0:
+            if rows * 2 >= whole >= MANY_ROWS if one.is_rows_only else rows > 0 or self.there[name].is_empty:
                 return True
         return any(rows > 1 and rows * 2 >= self.there[name].rows for name, rows in one.written.items())
 

@@ -17,11 +17,7 @@ class Table:
     name: str
     rows: int
     size_bytes: int
-
-    @property
-    def size(self) -> str:
-        """Rows and bytes, for a message."""
-        return f"about {self.rows} rows, {self.size_bytes} bytes"
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

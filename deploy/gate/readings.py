@@ -15,7 +15,8 @@ _FORCED_FLUSH_SINCE = 150000  # pg_stat_force_next_flush()
 # they are missing (CREATE DATABASE … TEMPLATE), small tables are counted.
 _COUNTED_BYTES = 4 * 1024**2
 _TABLES = """SELECT c.oid::bigint, n.nspname, c.relname,
-    greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::bigint, pg_total_relation_size(c.oid)
+    greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::bigint, pg_total_relation_size(c.oid),
+    c.relkind <> 'p' AND pg_relation_size(c.oid) = 0
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND c.relname <> 'django_migrations'"""
@@ -60,11 +61,11 @@ def tables(connection: BaseDatabaseWrapper) -> dict[int, Table]:
         return {}
     connection.ensure_connection()
     found = {}
-    for oid, schema, name, rows, size in ask(connection, _TABLES):
-        if not rows and 0 < size <= _COUNTED_BYTES:
+    for oid, schema, name, rows, size, empty in ask(connection, _TABLES):
+        if not rows and not empty and size <= _COUNTED_BYTES:
             quoted = ".".join(connection.ops.quote_name(part) for part in (schema, name))
             rows = ask(connection, f"SELECT count(*) FROM {quoted}")[0][0]  # noqa: S608 – quoted above
-        found[oid] = Table(name, rows, size)
+        found[oid] = Table(name, rows, size, is_empty=empty)
     return found
 
 

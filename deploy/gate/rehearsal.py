@@ -130,6 +130,8 @@ class _Rehearsing:
         if contract and contracted:
             after = exercise(old_models, self.alias, old_samples, closely=closely)
             self._after_contract(baseline, after, {(model, statement) for model, statement, _ in broken})
+        if contracted:
+            result.proof = trial.proof()
         migrated = schema_rows(self.alias)
         back = trial.backwards()
         expand_reversible = back or all(is_reversible(executor, key) for key in expand)

@@ -61,3 +61,41 @@ OLD_VALUE_REFUSED = FindingType(
     why="The old containers go on writing until the switch, and a rollback brings them back.",
     depends="On whether the deployed code writes such a value at all; the schema let it.",
 )
+SCHEMA_ONLY = FindingType(
+    "deploy.M048",
+    "info",
+    "Rehearsed on schema and {what} only, without a row: what data migrations do, what the rows violate "
+    "and how long anything takes was not seen; times are estimated from the sizes of the live tables.",
+    "With room for a copy: python manage.py restoredb latest --into deploy_scratch_look && "
+    "python manage.py migrategate rehearse --scratch deploy_scratch_look",
+)
+COPY_DIFFERS = FindingType(
+    "deploy.M096",
+    "error",
+    "The copy's schema is not the live one: {problem}",
+    "Make a new copy: python manage.py backupdb && python manage.py restoredb latest --into {name}",
+    why="What is proved on another schema says nothing of this one.",
+)
+PROOF_STALE = FindingType(
+    "deploy.M097",
+    "error",
+    "The {what} is not the one that was rehearsed at {at}.",
+    "Rehearse again on a new copy, then apply:\n"
+    "python manage.py restoredb latest --into deploy_scratch_look\n"
+    "python manage.py migrategate rehearse --scratch deploy_scratch_look",
+    why="A rehearsal proves these files on this schema, on this version of the server, and no others.",
+)
+NOT_REHEARSED = FindingType(
+    "deploy.M098",
+    "error",
+    "{count} pending migrations have not been rehearsed: the ledger has no proof of them.",
+    "python manage.py predeploy   # or by hand:\n"
+    "python manage.py migrategate rehearse --schema-only\n"
+    'Or take the risk and say why: python manage.py migrategate apply --unproved "reason"',
+)
+UNPROVED = FindingType(
+    "deploy.M099",
+    "warning",
+    "Applied without a rehearsal: {reason}",
+    "It is recorded in the ledger. Next time: python manage.py migrategate rehearse --schema-only",
+)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from deploy.reporting.findings import Finding
 
+from .evidence import Proof
 from .observed import Observed
 
 Verdict = Literal["switch", "reverse", "restore"]
@@ -28,7 +29,7 @@ class Rehearsal:
     `code_first`: the new code works on the schema from before the migrations; None when it was not tried.
     `reversed_cleanly`, `redone_cleanly`: None when there was no way back to try.
     `production` says what the estimates rest on; `drill` what the interruption drill did, or why there was
-    none.
+    none. `proof` is for the ledger; it is there when every migration ran.
     """
 
     verdict: Verdict = "switch"
@@ -42,6 +43,7 @@ class Rehearsal:
     redone_cleanly: bool | None = None
     production: str = ""
     copy: str = ""
+    proof: Proof | None = None
     drill: dict[str, Any] | str = ""
 
     def as_dict(self) -> dict[str, Any]:

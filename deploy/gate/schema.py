@@ -103,7 +103,12 @@ def schema_rows(alias: str) -> frozenset[tuple[str, ...]]:
 
 def schema_fingerprint(alias: str) -> str:
     """SHA-256 hex of the live schema of `alias` (not of its data)."""
-    return hashlib.sha256(json.dumps(sorted(schema_rows(alias))).encode()).hexdigest()
+    return fingerprint_of(schema_rows(alias))
+
+
+def fingerprint_of(rows: frozenset[tuple[str, ...]]) -> str:
+    """SHA-256 hex of what `schema_rows` gave."""
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
 
 def difference(before: frozenset[tuple[str, ...]], after: frozenset[tuple[str, ...]]) -> str:

@@ -17,6 +17,7 @@ from deploy.reporting.report import Step
 from . import plan
 from .blocking import Judge
 from .errors import database_text
+from .evidence import Proof, files_of, server_version
 from .observe import Observer
 from .pieces import apply_in_pieces
 from .plan import MigrationKey, place
@@ -25,7 +26,7 @@ from .readings import tables
 from .rehearsal_findings import REDO_DIFFERS
 from .rehearsal_report import Rehearsal
 from .run_findings import FAILS_ON_COPY, REVERSE_DIFFERS
-from .schema import difference, schema_rows
+from .schema import difference, fingerprint_of, schema_fingerprint, schema_rows
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Trial:
     result: Rehearsal
     step: Step
     ran: list[MigrationKey] = field(default_factory=list)
+    schemas: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.alias = self.executor.connection.alias
@@ -51,7 +53,16 @@ class Trial:
             if not self._observed(key, state):
                 return False
             self.ran.append(key)
+            self.schemas.append(schema_fingerprint(self.alias))
         return True
+
+    def proof(self) -> Proof:
+        """What has been seen so far, for `apply` to compare with."""
+        files = files_of(self.executor.loader, self.ran)
+        ran = tuple(
+            (place(key), files[place(key)], after) for key, after in zip(self.ran, self.schemas, strict=True)
+        )
+        return Proof(server_version(self.alias), fingerprint_of(self.before), ran)
 
     def _observed(self, key: MigrationKey, state: ProjectState) -> bool:
         connection = connections[self.alias]

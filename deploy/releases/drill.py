@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from deploy import backup, gate
 from deploy.backup import Manifest
 from deploy.databases.scratch import database_alias
 from deploy.gate import GateReport, MigrationKey
+from deploy.gate.evidence import server_version
 from deploy.reporting.report import Report
 
 from .proof import Evidence, reuse
@@ -39,6 +41,7 @@ def restore_and_rehearse(
         "plan": found.plan_fingerprint,
         "schema": gate.schema_fingerprint(conf.database),
         "deployed": sorted(deployed or ()),
+        "server": server_version(conf.database),
     }
     scratch = backup.scratch_name(conf, session.identity.name)
     old_restore, old_rehearsal = evidence.find("restore", restored), evidence.find("rehearse", rehearsed)
@@ -57,9 +60,12 @@ def restore_and_rehearse(
         with report.step("rehearse") as step, database_alias(conf.database, scratch) as alias:
             rehearsal = gate.rehearse(conf, alias=alias, gate=found, deployed=deployed, step=step)
             step.facts.update(rehearsal.as_dict())
-            step.facts.update(plan=found.plan_fingerprint, schema=rehearsed["schema"])
+            step.facts.update(
+                plan=found.plan_fingerprint, schema=rehearsed["schema"], server=rehearsed["server"]
+            )
             report.require_ok(step)
-        evidence.add(step, rehearsed)
+        proved = replace(rehearsal.proof, backup=manifest.id).as_dict() if rehearsal.proof else None
+        evidence.add(step, rehearsed, proof=proved)
     finally:
         backup.drop_scratch(conf, scratch)
     return step.facts

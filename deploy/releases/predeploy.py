@@ -16,6 +16,7 @@ from deploy import assets, backup, gate, preflight
 from deploy.backup import Manifest
 from deploy.buckets.base import BucketError
 from deploy.gate import GateReport
+from deploy.gate.evidence import server_version
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Report
 
@@ -206,6 +207,7 @@ class Predeploy:
             for what, now, then in (
                 ("migration plan", again.plan_fingerprint, rehearsal["plan"]),
                 ("database schema", gate.schema_fingerprint(conf.database), rehearsal["schema"]),
+                ("server version", server_version(conf.database), rehearsal["server"]),
             ):
                 if now != then:
                     step.add(PROOF_OUTDATED(what=what))

@@ -47,14 +47,15 @@ class Evidence:
         """Every proof of `step`, oldest first, whatever its inputs."""
         return [record for record in self.known if record.data.get("step") == step]
 
-    def add(self, step: Step, inputs: Mapping[str, Any]) -> None:
-        """Record that `step` was proved of `inputs`."""
+    def add(self, step: Step, inputs: Mapping[str, Any], *, proof: Mapping[str, Any] | None = None) -> None:
+        """Record that `step` was proved of `inputs`, with the `proof` that others may compare with."""
         data = {
             "step": step.name,
             "inputs": fingerprint(inputs),
             "facts": step.facts,
             "findings": [finding.as_dict() for finding in step.findings],
             "seconds": round(step.seconds, 3),
+            **({"proof": dict(proof)} if proof else {}),
         }
         self.known.append(self.ledger.append(PROVED, self.release, data, guard=self.guard))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -24,6 +23,7 @@ class Command(DeployCommand):
         "python manage.py migrategate check --all   # no database: each migration as a release of its own",
         "python manage.py restoredb latest --into deploy_scratch_look",
         "python manage.py migrategate rehearse --scratch deploy_scratch_look",
+        "python manage.py migrategate rehearse --schema-only   # the data is too large to copy",
         "python manage.py migrategate apply --phase expand",
         "python manage.py migrategate wait --timeout 120",
     )
@@ -52,17 +52,35 @@ class Command(DeployCommand):
             default="error",
             help="check: the least level that ends with exit code 1.",
         )
-        parser.add_argument(
+        copy = parser.add_mutually_exclusive_group()
+        copy.add_argument(
             "--scratch",
             default="",
             metavar="NAME",
             help="rehearse: a restored copy, named DEPLOY['SCRATCH_PREFIX']…; it is changed.",
+        )
+        copy.add_argument(
+            "--from-template",
+            default="",
+            metavar="NAME",
+            help="rehearse: a copy of database NAME (nobody may be connected to it), dropped afterwards.",
+        )
+        copy.add_argument(
+            "--schema-only",
+            action="store_true",
+            help="rehearse: the live schema and statistics without rows, for data too large to copy.",
         )
         parser.add_argument(
             "--phase",
             choices=["expand", "contract", "all"],
             default="expand",
             help="apply: which migrations.",
+        )
+        parser.add_argument(
+            "--unproved",
+            default="",
+            metavar="REASON",
+            help="apply: do it without a rehearsal of these migrations; the reason is recorded.",
         )
         parser.add_argument(
             "--interrupted",
@@ -108,26 +126,33 @@ class Command(DeployCommand):
         from deploy.databases.scratch import database_alias
         from deploy.gate import check, rehearse
         from deploy.gate.standin import standing_in
+        from deploy.management.scratch_copy import scratch_copy
+        from deploy.releases import by_hand
+        from deploy.releases.session import Session
 
-        name = _scratch(conf, alias, options["scratch"])
-        # The scratch database goes by the live one's alias, so that the project's routers know it.
-        with (
-            self.report.step("check") as step,
-            database_alias(alias, name) as scratch,
-            standing_in(alias, scratch),
-        ):
-            deployed = _deployed(conf, options, step)
-            found = check(conf, alias=alias, deployed=deployed)
-            step.extend(found.findings)
-            step.facts["pending"] = len(found.pending)
-        with self.report.step("rehearse") as step, database_alias(alias, name) as scratch:
-            result = rehearse(
-                replace(conf, database=alias), alias=scratch, gate=found, deployed=deployed, step=step
-            )
-            step.facts.update(result.as_dict())
+        with scratch_copy(conf, alias, options, self.report) as (name, what):
+            # The scratch database goes by the live one's alias, so that the project's routers know it.
+            with (
+                self.report.step("check") as step,
+                database_alias(alias, name) as scratch,
+                standing_in(alias, scratch),
+            ):
+                deployed = _deployed(conf, options, step)
+                found = check(conf, alias=alias, deployed=deployed)
+                step.extend(found.findings)
+                step.facts["pending"] = len(found.pending)
+            with self.report.step("rehearse") as step, database_alias(alias, name) as scratch:
+                by_hand.compare(alias, scratch, step)
+                result = rehearse(
+                    replace(conf, database=alias), alias=scratch, gate=found, deployed=deployed, step=step
+                )
+                result.copy = "" if what == "given" else what
+                step.facts.update(result.as_dict())
+                by_hand.record(Session.open(conf), result, step)
 
     def _apply(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.gate import apply, check
+        from deploy.releases import by_hand
         from deploy.releases.session import Session
 
         # The same lock as predeploy's: by hand is no reason to change the schema under another deploy. Other
@@ -140,6 +165,9 @@ class Command(DeployCommand):
                 self.report.require_ok(step)
             phase = options["phase"]
             chosen = {"expand": found.expand, "contract": found.contract, "all": found.pending}[phase]
+            if chosen:
+                with self.report.step("evidence") as step:
+                    by_hand.require(session, alias, step, unproved=options["unproved"], guard=guard)
             with self.report.step("apply") as step:
                 done = apply(
                     conf,
@@ -159,47 +187,6 @@ class Command(DeployCommand):
         with self.report.step("wait") as step:
             timeout = conf.wait_timeout_seconds if options["timeout"] is None else options["timeout"]
             wait(conf, alias=alias, timeout_seconds=timeout, step=step)
-
-
-def _scratch(conf: DeployConf, alias: str, given: str) -> str:
-    """The name of the scratch database, which a rehearsal changes beyond repair: never one that is in use.
-
-    Its name has to say that it is a copy, because on a server full of databases nothing else does. A SQLite
-    file is looked for beside the live one, where `restoredb --into` puts it.
-
-    Raises:
-        Refusal: deploy.R002, exit code 2.
-    """
-    from django.conf import settings
-    from django.db import connections
-
-    from deploy.management.command import USAGE
-
-    prefix = conf.scratch_prefix
-    name, problem = given, ""
-    if not given:
-        problem = "rehearse needs --scratch NAME"
-    elif connections[alias].vendor == "sqlite":
-        live = Path(str(settings.DATABASES[alias]["NAME"])).resolve()
-        path = (live.parent / given).resolve()  # a link is judged by what it leads to
-        name = str(path)
-        if not path.name.startswith(prefix):
-            problem = f"the file {path} is not named like a copy ({prefix}…)"
-        elif not path.is_file():
-            problem = f"there is no file {path}"
-        elif live.exists() and path.samefile(live):
-            problem = f"{path} is the configured database"
-    elif not given.startswith(prefix) or given in {str(db.get("NAME")) for db in settings.DATABASES.values()}:
-        problem = f"{given} is not named like a copy ({prefix}…), or it is a configured database"
-    if problem:
-        raise Refusal(
-            USAGE(
-                message=f"{problem[:1].upper()}{problem[1:]}: make a copy first, with "
-                f"python manage.py restoredb latest --into {prefix}_look.",
-                command="migrategate",
-            )
-        )
-    return name
 
 
 def _deployed(conf: DeployConf, options: dict[str, Any], step: Step) -> frozenset[tuple[str, str]] | None:
