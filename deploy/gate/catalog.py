@@ -199,7 +199,7 @@ class Catalog:
 def _names_foreign_key(effect: Effect, column: str) -> bool:
     """DROP CONSTRAINT of a column's foreign key, by PostgreSQL's name, Django's, or `offline`'s."""
     own = f"{effect.table}_{column}_"
-    return effect.name in {f"{own}fkey", f"{own}foreign_key"} or bool(
+    return effect.name in {f"{own}fkey", f"{own}foreign_key"[:63]} or bool(
         re.fullmatch(re.escape(own) + "[0-9a-f]{8}_fk.*", effect.name)
     )
 

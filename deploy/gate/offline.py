@@ -23,13 +23,15 @@ from deploy.reporting.findings import Finding
 
 from .effect import Effect
 from .effects import effects
-from .plan import MigrationKey, one_line, step
+from .plan import MigrationKey, migrates, one_line, step
 from .sparse import build
 from .states import usable
 from .walk import needed, snapshot
 
 # What Django's feature flags assume of the server; newer than all that they ask about.
 ASSUMED_SERVER_VERSION = 180000
+# https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+LONGEST_NAME = 63
 
 
 class NeedsDatabase(Exception):  # noqa: N818 – it states a need
@@ -104,7 +106,7 @@ def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any
             )
             if kinds.get("primary_key"):
                 return [f"{model._meta.db_table}_pkey"]
-            return [f"{model._meta.db_table}_{'_'.join(column_names or ())}_{kind}"]
+            return [made_up_name(model._meta.db_table, *(column_names or ()), kind)]
 
         def _get_sequence_name(self, *_: str) -> None:
             return None
@@ -115,6 +117,11 @@ def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any
     editor = Writer(connection, collect_sql=True, atomic=False)
     editor.deferred_sql = []
     yield editor
+
+
+def made_up_name(*parts: str) -> str:
+    """A constraint's name where Django would look it up, no longer than PostgreSQL's names are."""
+    return "_".join(parts).encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def collect(
@@ -163,6 +170,10 @@ def _problem(
 
     It gets the models that it names. One that asks for others is given all that can be built.
     """
+    if isinstance(part, _create_extension()):  # it asks whether the extension is there
+        if migrates(editor.connection.alias, app_label):
+            written.append(f"CREATE EXTENSION IF NOT EXISTS {editor.quote_name(vars(part)['name'])}")
+        return ""
     keys = needed(part, app_label, before, after)
     if keys is not None:
         lost = ""
@@ -183,6 +194,13 @@ def _problem(
     except Exception as error:  # noqa: BLE001 – as above
         return _text(error)
     return ""
+
+
+@cache
+def _create_extension() -> type[Operation]:
+    from django.contrib.postgres.operations import CreateExtension
+
+    return CreateExtension
 
 
 def _text(error: Exception) -> str:

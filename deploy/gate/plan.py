@@ -31,7 +31,7 @@ from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES
 from .lenient import LenientLoader
 from .project_findings import ROUTERS, STATE_FAILS
 from .run_findings import UNREACHABLE
-from .walk import unshare
+from .walk import rename_bases, unshare
 
 MigrationKey = tuple[str, str]
 _Loader = TypeVar("_Loader", bound=MigrationLoader)
@@ -144,6 +144,7 @@ def step(state: ProjectState, key: MigrationKey, operation: Operation) -> list[F
     unshare(state, key[0], operation)
     try:
         operation.state_forwards(key[0], state)
+        rename_bases(state, key[0], operation)
     except Exception as error:  # noqa: BLE001 – any project's operation may fail here; it is reported
         state.__dict__.pop("apps", None)  # models that were being built when it failed
         problem = f"{type(error).__name__}: {one_line(error)}"

@@ -12,7 +12,7 @@ from django.db.migrations import operations
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ModelState, ProjectState
 
 from .sparse import ModelKey, relations
 
@@ -46,7 +46,12 @@ def _changed(state: ProjectState, app_label: str, operation: Operation) -> set[M
         return {(app_label, operation.model_name_lower)}
     if isinstance(operation, ModelOperation):
         return {(app_label, operation.name_lower)}
-    return None
+    return set() if _is_of_postgres(operation) else None
+
+
+def _is_of_postgres(operation: Operation) -> bool:
+    """Django's own, and no subclass of a project that may do more."""
+    return type(operation).__module__.startswith("django.contrib.postgres.")
 
 
 def _changed_by(state: ProjectState, app_label: str, parts: Sequence[Operation]) -> set[ModelKey] | None:
@@ -71,9 +76,10 @@ def needed(
         names = {operation.model_name_lower}
     elif isinstance(operation, ModelOperation):
         names = {operation.name_lower}
+    elif _is_of_postgres(operation):  # extensions and collations have to do with no model
+        names = {str(getattr(operation, "model_name", "")).lower()}
     else:
-        # Extensions and collations have to do with no model.
-        return set() if type(operation).__module__.startswith("django.contrib.postgres.") else None
+        return None
     keys = {(app_label, name) for name in names}
     if isinstance(operation, operations.RenameModel) or _is_referenced(operation, app_label, before, after):
         return keys | _referring(keys, before) | _referring(keys, after)
@@ -106,13 +112,22 @@ def _referring(keys: set[ModelKey], state: ProjectState) -> set[ModelKey]:
             if key not in found and any(target in asked for _, target, _ in relations(model))
         }
         found |= more
-        # Only a key that is itself a reference hands a change on.
-        asked = {
-            key
-            for key in more
-            if any(
-                one.remote_field and (one.primary_key or one.unique)
-                for one in state.models[key].fields.values()
-            )
-        }
+        asked = {key for key in more if _hands_on(state.models[key])}
     return found
+
+
+def _hands_on(model: ModelState) -> bool:
+    """What refers to this model depends on what it refers to: its key is a reference, or it is a proxy."""
+    keys = (one for one in model.fields.values() if one.primary_key or one.unique)
+    return bool(model.options.get("proxy")) or any(one.remote_field for one in keys)
+
+
+def rename_bases(state: ProjectState, app_label: str, operation: Operation) -> None:
+    """Let the children and proxies of a renamed model follow it, which Django forgets (`rename_model`)."""
+    if not isinstance(operation, operations.RenameModel):
+        return
+    old, new = f"{app_label}.{operation.old_name_lower}", f"{app_label}.{operation.new_name_lower}"
+    for model in state.models.values():
+        bases = tuple(new if isinstance(base, str) and base.lower() == old else base for base in model.bases)
+        if bases != model.bases:
+            model.bases = bases
