@@ -44,6 +44,7 @@ class Effect:
         concurrently, valid, using_index, unique, batched, deferrable: how it is done.
         nulls_equal: NULLS NOT DISTINCT: a uniqueness that NULL can violate.
         cascade: what depends on it goes too.
+        replaces: it takes the place of what has that name, if anything has.
         verb: the statement's first words, for messages.
     """
 
@@ -71,6 +72,7 @@ class Effect:
     deferrable: bool = False
     nulls_equal: bool = False
     cascade: bool = False
+    replaces: bool = False
     verb: str = ""
 
 

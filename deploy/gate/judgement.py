@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import RunSQL
 from django.db.migrations.state import ProjectState
 
 from deploy.reporting.findings import Finding, has_errors
@@ -19,7 +22,7 @@ from .data_migrations import data_findings
 from .declarations import phases_of
 from .declared import declared_phases
 from .findings import NEVER_WORKS, NOT_JUDGED
-from .offline import Collected, collect, connection_like
+from .offline import Collected, collect, connection_like, flattened
 from .phases import orphans, phase_findings, waiting_for
 from .plan import MigrationKey, place
 from .project_findings import MODEL_FAILS
@@ -142,7 +145,7 @@ def _verdict(
     touched -= {""}
     pending = tuple(one.key for one in collected)
     if not touched and not any(one.unknown or phases_of(one.migration) for one in collected):
-        return _without_effects(loader, collected, befores, vendor)
+        return _without_effects(loader, collected, befores, vendor, version)
     old = Catalog.of(old_state, connection, touched)
     new = Catalog.of(new_state, connection, touched)
     start = Catalog.of(base, connection, touched) if base is not None else old.copy()
@@ -156,8 +159,7 @@ def _verdict(
     catalog = start.copy()
     seen = set(breakages(old, catalog, touched, upserts=True))
     for one, state in zip(collected, befores, strict=True):
-        findings += lock_findings(one, catalog, vendor, version)
-        findings += data_findings(one, state, catalog, vendor)
+        findings += _of_statements(loader, one, state, catalog, vendor, version)
         now = breakages(old, catalog, touched, upserts=True)
         if vendor == "sqlite":
             now = [one_break for one_break in now if "takes less" not in one_break.reason]
@@ -204,14 +206,38 @@ def _verdict(
     )
 
 
+def _of_statements(
+    loader: MigrationLoader, one: Collected, state: ProjectState, catalog: Catalog, vendor: str, version: int
+) -> list[Finding]:
+    made = partial(_is_in_other_sql, loader, one.key)
+    found = lock_findings(one, catalog, vendor, version, made)
+    return [*found, *data_findings(one, state, catalog, vendor)]
+
+
+def _is_in_other_sql(loader: MigrationLoader, key: MigrationKey, name: str) -> bool:
+    """RunSQL of another migration of the project names it: CREATE OR REPLACE may replace what that made."""
+    texts = (
+        str(operation.sql)
+        for other, migration in loader.graph.nodes.items()
+        if other != key and migration is not None
+        for operation in flattened(migration.operations)
+        if isinstance(operation, RunSQL)
+    )
+    word = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+    return any(word.search(text) for text in texts)
+
+
 def _without_effects(
-    loader: MigrationLoader, collected: Sequence[Collected], befores: Sequence[ProjectState], vendor: str
+    loader: MigrationLoader,
+    collected: Sequence[Collected],
+    befores: Sequence[ProjectState],
+    vendor: str,
+    version: int,
 ) -> GateReport:
     pending = tuple(one.key for one in collected)
     findings = [finding for one in collected for finding in one.broken]
     for one, state in zip(collected, befores, strict=True):
-        findings += lock_findings(one, Catalog(), vendor)
-        findings += data_findings(one, state, Catalog(), vendor)
+        findings += _of_statements(loader, one, state, Catalog(), vendor, version)
     prints = plan.fingerprint(loader, [(key, "expand") for key in pending])
     return GateReport(pending, pending, (), tuple(findings), prints)
 

@@ -6,7 +6,7 @@ A table that the same run creates is exempt from the rules about locks: nobody w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.db.migrations.operations import RunPython, RunSQL
 
@@ -32,11 +32,16 @@ _HARMLESS = frozenset({
 
 
 def lock_findings(
-    collected: Collected, catalog: Catalog, vendor: str, server_version: int = 0
+    collected: Collected,
+    catalog: Catalog,
+    vendor: str,
+    server_version: int = 0,
+    is_made_elsewhere: Callable[[str], bool] = lambda _: True,
 ) -> list[Finding]:
     """The findings of one migration; `catalog` is the schema before it, and is moved over it (in place).
 
     `server_version` is PostgreSQL's number (150003 for 15.3), or 0 where it is not known.
+    `is_made_elsewhere` tells of a function or view whether other SQL of the project names it.
     """
     found: list[Finding] = []
     transaction = Transaction()
@@ -45,12 +50,14 @@ def lock_findings(
         if not collected.migration.atomic:
             transaction = Transaction()  # a script is one, whatever its migration is
         for effect in statement.effects:
-            is_new = catalog.is_new(effect.table)
+            # Who attaches a partition stops those who use the partition, not the table that gets it.
+            is_new = catalog.is_new(effect.name if effect.kind == "attach" else effect.table)
             if vendor == "postgresql" and not is_new:
                 found += lock_rules.of_effect(statement, effect, catalog, transaction, where)
                 transaction.see(effect)
             if vendor == "postgresql":
                 found += _of_version(effect, server_version, where)
+            is_new = is_new or (effect.replaces and not is_made_elsewhere(effect.name))
             found += _everywhere(collected, statement, effect, where, vendor, is_new=is_new)
             catalog.apply(effect)
         found += _names(statement, where)

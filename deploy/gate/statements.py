@@ -55,12 +55,10 @@ def _on_table(verb: str) -> Callable[[Any], list[Effect]]:
 
 def _create_replaceable(verb: str) -> Callable[[Any], list[Effect]]:
     def read(node: Any) -> list[Effect]:
-        return [
-            Effect(
-                "opaque" if node.replace else "other",
-                verb=f"{'CREATE OR REPLACE' if node.replace else 'CREATE'} {verb}",
-            )
-        ]
+        if not node.replace:
+            return [Effect("other", verb=f"CREATE {verb}")]
+        name = name_of(node.funcname) if verb == "FUNCTION" else node.view.relname
+        return [Effect("opaque", name=name, replaces=True, verb=f"CREATE OR REPLACE {verb}")]
 
     return read
 

@@ -126,7 +126,6 @@ def test_what_the_old_code_survives_is_not_postponed(case, stocked, tmp_path):
         "ALTER TABLE shop_item ALTER id SET GENERATED ALWAYS",
         "ALTER SCHEMA public RENAME TO other",
         "ALTER VIEW seen RENAME TO looked_at",
-        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "REVOKE INSERT ON shop_order FROM app",
         "CALL cleanup()",
         "DO $$BEGIN EXECUTE 'DROP ' || 'TABLE shop_order'; END$$",
@@ -135,6 +134,35 @@ def test_what_the_old_code_survives_is_not_postponed(case, stocked, tmp_path):
 def test_says_what_it_could_not_judge(statement, stocked, tmp_path):
     report = _judge(stocked, tmp_path, sql(statement))
     assert "deploy.M030" in {finding.id for finding in report.findings}
+
+
+def test_replacing_a_function_is_told_from_making_one(stocked, tmp_path):
+    make = "CREATE OR REPLACE FUNCTION anew() RETURNS int LANGUAGE sql AS 'SELECT {}'"
+    with shop(tmp_path) as app:
+        app.write("0001_initial", INITIAL + ITEMS, head=HEAD)
+        app.write("0002_next", sql(make.format(1)), head=HEAD)
+        assert "deploy.M030" not in {finding.id for finding in judged(stocked).findings}
+        app.write("0003_again", sql(make.format(2)), head=HEAD)
+        assert ("deploy.M030", "shop.0003_again") in {(f.id, f.place) for f in judged(stocked).findings}
+
+
+def test_an_extension_is_judged_without_asking_whether_it_is_there(stocked, tmp_path):
+    with shop(tmp_path) as app:
+        app.write("0001_initial", INITIAL + ITEMS, head=HEAD)
+        app.write(
+            "0002_next",
+            "TrigramExtension(),",
+            head=f"from django.contrib.postgres.operations import *\n{HEAD}",
+        )
+        assert [f for f in judged(stocked).findings if f.level != "info"] == []
+
+
+def test_who_attaches_a_partition_stops_its_users(stocked, tmp_path):
+    script = (
+        "CREATE TABLE past (LIKE shop_item) PARTITION BY RANGE (id);"
+        "ALTER TABLE past ATTACH PARTITION shop_item FOR VALUES FROM (1) TO (10)"
+    )
+    assert "deploy.M019" in {finding.id for finding in _judge(stocked, tmp_path, sql(script)).findings}
 
 
 @pytest.mark.parametrize(
