@@ -57,6 +57,7 @@ class DeployConf:
         image: digest of the container image (`IMAGE_DIGEST`), or empty.
         owner: who runs this, for the lock and the ledger, without secrets: user@host:pid or the CI run.
         postgresql_version: major version of the server, for a judgement that asks no database; 0: not known.
+        gate_baseline: the file of known findings of migrations, below `base_dir`; it need not be there.
         statement_lock_timeout_seconds: for how long a statement of a migration may wait for its lock.
         statement_timeout_seconds: for how long one that stops writers may run; 0 for as long as it likes.
         apply_timeout_seconds: for how long migrations are tried altogether.
@@ -83,6 +84,7 @@ class DeployConf:
     lock_ttl_seconds: float
     check_timeout_seconds: float
     postgresql_version: int
+    gate_baseline: str
     statement_lock_timeout_seconds: float
     statement_timeout_seconds: float
     apply_timeout_seconds: float
@@ -169,6 +171,14 @@ def read() -> tuple[DeployConf, list[Finding]]:
         lock_ttl_seconds=take.number("LOCK_TTL_SECONDS", 60, least=1, most=3600),
         check_timeout_seconds=take.number("CHECK_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         postgresql_version=take.integer("POSTGRESQL_VERSION", 0, least=0, most=99),
+        gate_baseline=take.take(
+            "GATE_BASELINE",
+            "deploy-gate-baseline.json",
+            "a string",
+            lambda v: isinstance(v, str),
+            lambda v: are_relative([v]),
+            "'deploy-gate-baseline.json', a path below BASE_DIR",
+        ),
         statement_lock_timeout_seconds=take.number("STATEMENT_LOCK_TIMEOUT_SECONDS", 2, least=0.05, most=60),
         # Half of gunicorn's default worker timeout: workers that wait for longer get killed.
         statement_timeout_seconds=take.number("STATEMENT_TIMEOUT_SECONDS", 15, least=0, most=86400),

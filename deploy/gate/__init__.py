@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .apply import apply, reverse
+    from .baseline_file import write_baseline
     from .check import GateReport, check
     from .declarations import acknowledge, phase
+    from .edited import own_sources
     from .plan import MigrationKey, applied, known, leaves
     from .rehearsal import Rehearsal, rehearse
     from .schema import schema_fingerprint
@@ -31,11 +33,13 @@ __all__ = [
     "check",
     "known",
     "leaves",
+    "own_sources",
     "phase",
     "rehearse",
     "reverse",
     "schema_fingerprint",
     "wait",
+    "write_baseline",
 ]
 
 _HOMES = {
@@ -48,11 +52,13 @@ _HOMES = {
     "check": "check",
     "known": "plan",
     "leaves": "plan",
+    "own_sources": "edited",
     "phase": "declarations",
     "rehearse": "rehearsal",
     "reverse": "apply",
     "schema_fingerprint": "schema",
     "wait": "wait",
+    "write_baseline": "baseline_file",
 }
 
 

@@ -48,7 +48,7 @@ _OBSERVED = ("deploy.M04", "deploy.M09")
 # Raised about models without a migration, while migrations are applied, or about these very declarations.
 _NOT_OF_A_MIGRATION = (
     "deploy.M009", "deploy.M05", "deploy.M06", "deploy.M080", "deploy.M081", "deploy.M082", "deploy.M083",
-    "deploy.M085",
+    "deploy.M085", "deploy.M087", "deploy.M088", "deploy.M110", "deploy.M111", "deploy.M112",
 )  # fmt: skip
 
 
@@ -95,6 +95,11 @@ def settle(
                     settled[index] = acknowledged(settled[index], one)
     said += _no_longer(unseen, observed=observed, alone=alone)
     return [*settled, *(finding for finding in said if finding not in settled)]
+
+
+def can_be_answered_for(identity: str) -> bool:
+    """A person may accept findings of this id: they are about what a migration does, and it can work."""
+    return identity not in NEVER_ACKNOWLEDGED and not identity.startswith(_NOT_OF_A_MIGRATION)
 
 
 def acknowledged(finding: Finding, by: Acknowledgement) -> Finding:

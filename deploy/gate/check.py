@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,9 @@ from deploy.reporting.findings import Finding
 
 from . import plan
 from .acknowledgements import settle
+from .baseline_file import with_baseline
 from .drift import model_changes
+from .edited import edited_findings
 from .findings import DEPLOYED_UNKNOWN
 from .judgement import GateReport, judge, judge_each
 from .plan import MigrationKey, place
@@ -32,6 +34,8 @@ def check(
     deployed: frozenset[MigrationKey] | None,
     everything: bool = False,
     since: str | None = None,
+    recorded: Mapping[str, tuple[str, str]] | None = None,
+    baseline: bool = True,
 ) -> GateReport:
     """Judge what database `alias` has not applied yet, against the code that has run `deployed`.
 
@@ -39,6 +43,9 @@ def check(
     no database: with `everything` each migration of the project's own history is judged as a release of its
     own (the old code is the state before it); with `since` those that were added since HEAD left that Git
     branch, tag or commit are, as one release on top of what is there. Nothing is written.
+
+    `recorded` are digests of applied migrations by place, and who recorded them (see `edited`). Without
+    `baseline` the project's baseline file is left out of account.
 
     Raises:
         Refusal: an unsupported engine, an unreachable database, a graph that can't be built, a `since` that
@@ -50,13 +57,15 @@ def check(
     version = conf.postgresql_version * 10_000
     loader = plan.load_leniently(asked)
     found = [*loader.problems, *plan.graph_findings(loader, asked)]
+    applied: frozenset[MigrationKey] = frozenset()
     if everything:
         with _patient_collector():
             report = judge_each(loader, alias, default_version=version)
     else:
         if since is not None:
-            applied = base_of(loader, since, conf.base_dir).known
-            deployed = applied
+            base = base_of(loader, since, conf.base_dir)
+            applied = deployed = base.known
+            recorded = base.recorded
             pending = [
                 key for key in plan.full_plan(loader) if not plan.is_in(key, loader.graph.nodes[key], applied)
             ]
@@ -71,15 +80,19 @@ def check(
         found += model_changes(loader, alias, unknown=loader.unreadable)
 
     def alone(keys: Collection[MigrationKey]) -> tuple[Finding, ...]:
-        return () if everything else judge_each(loader, alias, only=keys).findings
+        return () if everything else judge_each(loader, alias, only=keys, default_version=version).findings
 
     own = {key: loader.graph.nodes[key] for key in report.pending if plan.is_own(key[0])}
+    edited = edited_findings(loader.disk_migrations, applied, recorded or {})
+    changed = {finding.place for finding in edited}
     settled = settle(
-        tuple(dict.fromkeys((*found, *report.findings))),
-        own,
+        tuple(dict.fromkeys((*found, *edited, *report.findings))),
+        {**{key: one for key, one in loader.disk_migrations.items() if place(key) in changed}, **own},
         today=datetime.now(UTC).date(),
         alone=alone,
     )
+    if baseline:
+        settled = with_baseline(conf, settled, loader, judged=report.pending if everything else ())
     ways = () if everything else tuple(way_back(key, migration) for key, migration in own.items())
     return replace(report, findings=tuple(_in_order(settled, report.pending)), ways_back=ways)
 

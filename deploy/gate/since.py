@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from deploy.reporting.findings import FindingType, Refusal
 
-from .plan import MigrationKey
+from .edited import digest
+from .plan import MigrationKey, place
 
 NO_REPOSITORY = FindingType(
     "deploy.M110",
@@ -35,16 +37,21 @@ NO_MERGE_BASE = FindingType(
 )
 
 _TIMEOUT_SECONDS = 60.0
+_DIFF = ("diff", "--no-ext-diff", "--no-textconv")
 # gitrevisions(7), without what asks for a search (:/text, ^{/text}) or for a file in a commit (a colon).
 _REF = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_./+{}~^-]{0,249}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The commit (full hash) that a branch starts from, and the migrations that it has."""
+    """The commit (full hash) that a branch starts from, and the migrations that it has.
+
+    `recorded`: digests of those whose file is another now, by place, and who has them, in words.
+    """
 
     commit: str
     known: frozenset[MigrationKey]
+    recorded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def base_of(loader: MigrationLoader, ref: str, folder: Path) -> Base:
@@ -75,7 +82,8 @@ def base_of(loader: MigrationLoader, ref: str, folder: Path) -> Base:
     }
     moved = _moved(git, commit)
     known: set[MigrationKey] = set()
-    for app_label, migrations in _folders(loader).items():
+    folders = _folders(loader)
+    for app_label, migrations in folders.items():
         if not migrations.is_relative_to(root):
             known |= {key for key in loader.disk_migrations if key[0] == app_label}
             continue
@@ -86,7 +94,21 @@ def base_of(loader: MigrationLoader, ref: str, folder: Path) -> Base:
             for new, old in moved.items()
             if new.parent == inside and new.name == old.name
         }
-    return Base(commit, frozenset(key for key in known if key[1] != "__init__"))
+    known = {key for key in known if key[1] != "__init__"}
+    return Base(commit, frozenset(known), _changed(git, commit, folders, root))
+
+
+def _changed(git: _Git, commit: str, folders: Mapping[str, Path], root: Path) -> dict[str, tuple[str, str]]:
+    """The old digests of migrations that are in `commit` and have other bytes in the work tree."""
+    inside = {path.relative_to(root): label for label, path in folders.items() if path.is_relative_to(root)}
+    found: dict[str, tuple[str, str]] = {}
+    for name in git.must(*_DIFF, "--diff-filter=M", "--name-only", "-z", commit, "--").split("\0"):
+        path = Path(name)
+        if path.suffix == ".py" and path.parent in inside and path.stem != "__init__":
+            old = git.must("cat-file", "blob", f"{commit}:{path.as_posix()}")
+            value = digest(old.encode("utf-8", "surrogateescape"))
+            found[place((inside[path.parent], path.stem))] = (value, f"{git.ref} ({commit[:12]})")
+    return found
 
 
 def _folders(loader: MigrationLoader) -> dict[str, Path]:
@@ -104,17 +126,9 @@ def _folders(loader: MigrationLoader) -> dict[str, Path]:
 
 def _moved(git: _Git, commit: str) -> dict[Path, Path]:
     """Files that have another path than in `commit`, by their new one; the work tree counts, as it is."""
-    fields = git.must(
-        "diff",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--find-renames",
-        "--diff-filter=R",
-        "--name-status",
-        "-z",
-        commit,
-        "--",
-    ).split("\0")
+    fields = git.must(*_DIFF, "--find-renames", "--diff-filter=R", "--name-status", "-z", commit, "--").split(
+        "\0"
+    )
     return {
         Path(new): Path(old) for _, old, new in zip(fields[::3], fields[1::3], fields[2::3], strict=False)
     }
@@ -150,7 +164,7 @@ class _Git:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # core.quotePath has no say with -z; a pager, colours and hooks have none in these commands.
-        argv = ["git", "--no-optional-locks", "-C", str(self.folder), *arguments]
+        argv = ["git", "--no-optional-locks", "-c", "diff.relative=false", "-C", str(self.folder), *arguments]
         try:
             return subprocess.run(
                 argv,

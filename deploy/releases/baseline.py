@@ -9,7 +9,7 @@ from deploy import gate
 from deploy.gate import GateReport, MigrationKey
 from deploy.reporting.findings import FindingType, Refusal
 
-from .history import PREPARED, ROLLED_BACK, History, Release, body, migrations_of
+from .history import PREPARED, ROLLED_BACK, History, Release, body, migrations_of, sources_of
 from .ledger import Ledger
 from .proof import Evidence
 
@@ -34,6 +34,25 @@ class Baseline:
         """The migrations that the live release's code knows; None when the ledger has no live release."""
         old = self.old
         return migrations_of(body(self.ledger, old, PREPARED)) or None if old else None
+
+    @cached_property
+    def recorded(self) -> dict[str, tuple[str, str]]:
+        """Digests of the deployed code's migrations, and who recorded them, in words."""
+        return {name: (value, f"release {by}") for name, (value, by) in self._sources.items()}
+
+    @cached_property
+    def _sources(self) -> dict[str, tuple[str, str]]:
+        return sources_of(body(self.ledger, self.old, PREPARED)) if self.old else {}
+
+    def sources(self) -> dict[str, tuple[str, str]]:
+        """What to record of this image's migrations: of one that has not changed, the release that had it
+        first.
+        """
+        before = self._sources
+        return {
+            name: before[name] if name in before and before[name][0] == value else (value, self.name)
+            for name, value in gate.own_sources().items()
+        }
 
     @cached_property
     def old(self) -> Release | None:

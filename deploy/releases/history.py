@@ -160,6 +160,13 @@ def migrations_of(data: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
     return frozenset(keys_of(data, "migrations"))
 
 
+def sources_of(data: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Digests of the project's own migrations by `app_label.name`, each with the release that recorded it."""
+    return {
+        str(name): (str(value), str(release)) for name, (value, release) in data.get("sources", {}).items()
+    }
+
+
 def keys_of(data: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
     """The migrations that a record lists under `kind` ("contract", say), in their order."""
     return [(str(app), str(name)) for app, name in data.get(kind, [])]

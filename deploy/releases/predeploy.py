@@ -143,9 +143,7 @@ class Predeploy:
 
     def _gate(self) -> GateReport:
         with self.report.step("gate") as step:
-            found = gate.check(
-                self.session.conf, alias=self.session.conf.database, deployed=self._base.deployed
-            )
+            found = self._check()
             step.facts.update(
                 pending=len(found.pending),
                 expand=[".".join(key) for key in found.expand],
@@ -156,6 +154,10 @@ class Predeploy:
             step.extend(found.findings)
             self.report.require_ok(step)
         return found
+
+    def _check(self) -> GateReport:
+        conf, base = self.session.conf, self._base
+        return gate.check(conf, alias=conf.database, deployed=base.deployed, recorded=base.recorded)
 
     def _backup(self) -> Manifest:
         conf, bucket = self.session.conf, self.session.bucket
@@ -203,7 +205,7 @@ class Predeploy:
     def _migrate(self, found: GateReport, rehearsal: Mapping[str, Any]) -> list[tuple[str, str]]:
         conf = self.session.conf
         with self.report.step("migrate") as step:
-            again = gate.check(conf, alias=conf.database, deployed=self._base.deployed)
+            again = self._check()
             for what, now, then in (
                 ("migration plan", again.plan_fingerprint, rehearsal["plan"]),
                 ("database schema", gate.schema_fingerprint(conf.database), rehearsal["schema"]),
@@ -244,6 +246,7 @@ class Predeploy:
                 "commit": session.identity.commit,
                 "image": session.conf.image,
                 "migrations": sorted(gate.known()),
+                "sources": self._base.sources(),
                 "expand": found.expand,
                 "contract": found.contract,
                 "applied": applied,

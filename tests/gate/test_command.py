@@ -181,6 +181,19 @@ def test_fails_on_a_warning_when_it_is_told_to(site: Site) -> None:
     assert (code, ids(report)) == (1, ["deploy.M022"])
 
 
+def test_writes_a_baseline_and_goes_by_it(site: Site) -> None:
+    (site.root / "stock" / "migrations" / "0002_code.py").write_text(NO_WAY_BACK)
+    arguments = ("check", "--all", "--fail-on", "warning")
+    assert site.run(*arguments)[0] == 1
+    code, report = site.run(*arguments, "--write-baseline")
+    assert code == 0, report
+    assert report["steps"][0]["facts"]["baseline"] == str(site.root / "deploy-gate-baseline.json")
+    code, report = site.run(*arguments)
+    assert (code, ids(report)) == (0, ["deploy.M022"])
+    code, report = site.run(*arguments, "--write-baseline", str(site.root / "other.json"))
+    assert (site.root / "other.json").read_bytes() == (site.root / "deploy-gate-baseline.json").read_bytes()
+
+
 def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path: Path) -> None:
     with postgres("gate_live_site") as live, postgres("gate_copy_site", named="deploy_scratch") as copy:
         entry = {

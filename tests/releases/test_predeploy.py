@@ -233,3 +233,20 @@ def test_a_text_goes_with_neither_resolve_nor_list(postgresql: Project) -> None:
     for option in ("--resolve", "--list"):
         report = postgresql.report("announce", "text", option, release="r1", expect=2)
         assert [f["id"] for step in report["steps"] for f in step["findings"]] == ["deploy.R002"]
+
+
+def test_a_migration_edited_after_it_was_applied_is_refused_by_name(postgresql: Project) -> None:
+    for release in ("r1", "r2"):
+        postgresql.report("predeploy", release=release)
+        postgresql.report("postdeploy", release=release)
+    path = postgresql.path / "shop/migrations/0001_initial.py"
+    text = path.read_text()
+    path.write_text(text.replace("class Migration", '"""What it is."""\n\n\nclass Migration'))
+    assert postgresql.report("migrategate", "check", release="r3")["ok"]
+    path.write_text(text.replace('("price", ', '("weight", models.IntegerField(null=True)),\n("price", '))
+    for command in (("migrategate", "check"), ("predeploy",)):
+        report = postgresql.report(*command, release="r3", expect=1)
+        step = step_of(report, "check" if command[0] == "migrategate" else "gate")
+        (edited,) = [one for one in step["findings"] if one["id"] == "deploy.M089"]
+        assert edited["place"] == "shop.0001_initial"
+        assert "since release r1 had it" in edited["message"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -45,6 +47,14 @@ class Command(DeployCommand):
             default=None,
             metavar="REF",
             help="check: judge what HEAD adds to the Git branch, tag or commit REF, without a database.",
+        )
+        parser.add_argument(
+            "--write-baseline",
+            nargs="?",
+            const="",
+            default=None,
+            metavar="FILE",
+            help="check: write what is found into the baseline file (DEPLOY['GATE_BASELINE']).",
         )
         parser.add_argument(
             "--fail-on",
@@ -106,16 +116,29 @@ class Command(DeployCommand):
         }[options["action"]](conf, alias, options)
 
     def _check(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
-        from deploy.gate import check
+        from deploy.gate import check, write_baseline
 
         with self.report.step("check") as step:
             everything, since = bool(options["all"]), options["since"]
-            deployed = None
+            deployed, recorded = None, {}
             if since is not None:
                 step.facts["deployed"] = f"the code that {since} and HEAD have in common"
             elif not everything:
-                deployed = _deployed(conf, options, step)
-            found = check(conf, alias=alias, deployed=deployed, everything=everything, since=since)
+                live = _live(conf, options)
+                deployed, recorded = _deployed(conf, options, step, live), _recorded(live)
+            target = options["write_baseline"]
+            found = check(
+                conf,
+                alias=alias,
+                deployed=deployed,
+                everything=everything,
+                since=since,
+                recorded=recorded,
+                baseline=target is None,
+            )
+            if target is not None:
+                found, written = write_baseline(conf, found, Path(target).absolute() if target else None)
+                step.facts["baseline"] = str(written)
             step.facts.update({name: value for name, value in found.as_dict().items() if name != "findings"})
             step.extend(found.findings)
             warnings = [finding for finding in found.findings if finding.level == "warning"]
@@ -189,15 +212,31 @@ class Command(DeployCommand):
             wait(conf, alias=alias, timeout_seconds=timeout, step=step)
 
 
-def _deployed(conf: DeployConf, options: dict[str, Any], step: Step) -> frozenset[tuple[str, str]] | None:
-    """The migrations of the live release by the ledger; None (those applied) where it knows none."""
-    known: frozenset[tuple[str, str]] | None = None
-    if not options["deployed_from_database"]:
-        from deploy.buckets import open_bucket
-        from deploy.releases import history, ledger
+def _live(conf: DeployConf, options: dict[str, Any]) -> Mapping[str, Any]:
+    """What the ledger has of the live release; empty where it knows none, or is not to be asked."""
+    if options["deployed_from_database"]:
+        return {}
+    from deploy.buckets import open_bucket
+    from deploy.releases import history, ledger
 
-        book = ledger.open_ledger(conf, open_bucket(conf.bucket))
-        live = history.read_history(book).live
-        known = history.migrations_of(history.body(book, live, history.PREPARED)) or None if live else None
+    book = ledger.open_ledger(conf, open_bucket(conf.bucket))
+    live = history.read_history(book).live
+    return history.body(book, live, history.PREPARED) if live else {}
+
+
+def _deployed(
+    conf: DeployConf, options: dict[str, Any], step: Step, live: Mapping[str, Any] | None = None
+) -> frozenset[tuple[str, str]] | None:
+    """The migrations of the live release by the ledger; None (those applied) where it knows none."""
+    from deploy.releases import history
+
+    known = history.migrations_of(_live(conf, options) if live is None else live) or None
     step.facts["deployed"] = "the ledger's live release" if known else "the applied migrations"
     return known
+
+
+def _recorded(live: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Digests of the live release's migrations, and the release that recorded each, in words."""
+    from deploy.releases import history
+
+    return {name: (value, f"release {by}") for name, (value, by) in history.sources_of(live).items()}
