@@ -219,14 +219,26 @@ def test_a_mistake_in_the_call_says_nothing_of_the_release(postgresql: Project) 
 
 
 def test_an_unexpected_stop_is_recorded_as_a_failure(postgresql: Project) -> None:
-    postgresql.write("shop/migrations/0002_broken.py", "raise RuntimeError('no migration')")
-    report = postgresql.report(
-        "predeploy", "--skip-check", "database=broken on purpose", release="r1", expect=2
+    postgresql.write(
+        "shop/finders.py",
+        """
+        from django.contrib.staticfiles.finders import BaseFinder
+
+
+        class Broken(BaseFinder):
+            def check(self, **kwargs):
+                return []
+
+            def list(self, ignore_patterns):
+                raise RuntimeError("no files")
+        """.replace("\n        ", "\n"),
     )
+    settings = postgresql.path / "mysite" / "settings.py"
+    settings.write_text(f"{settings.read_text()}\nSTATICFILES_FINDERS = ['shop.finders.Broken']\n")
+    report = postgresql.report("predeploy", release="r1", expect=2)
     assert "deploy.R001" in [f["id"] for step in report["steps"] for f in step["findings"]]
-    (postgresql.path / "shop/migrations/0002_broken.py").unlink()
     row = postgresql.report("releases", "list", release="r1")["steps"][0]["facts"]["releases"][0]
-    assert (row["status"], row["why"]) == ("failed", "gate: deploy.L023")
+    assert (row["status"], row["why"]) == ("failed", "static: deploy.L023")
 
 
 def test_a_text_goes_with_neither_resolve_nor_list(postgresql: Project) -> None:
