@@ -137,6 +137,9 @@ class Catalog:
             for part in effect.added:
                 table.columns[part.column] = _column(part)
             return
+        if effect.kind == "create_view" and (behind := self.tables.get(effect.new)) is not None:
+            self.tables[effect.table] = _view(effect, behind)
+            return
         if effect.kind == "create_domain" and effect.valid:
             self.domains.add(effect.name)
         if effect.kind == "drop_index":
@@ -194,6 +197,16 @@ class Catalog:
         elif effect.kind in {"set_default", "drop_default"}:
             has_default = effect.kind == "set_default" and effect.default is not None
             table.columns[column.name] = replace(column, default=has_default)
+
+
+def _view(effect: Effect, behind: Table) -> Table:
+    """What statements meet that were written for a table and reach a view of one."""
+    pairs = [part.split("=") for part in effect.columns if part != "*"]
+    columns = dict(behind.columns) if "*" in effect.columns else {}
+    for name, column in pairs:
+        if column in behind.columns:
+            columns[name] = replace(behind.columns[column], name=name)
+    return replace(behind, name=effect.table, columns=columns, created=False)
 
 
 def _names_foreign_key(effect: Effect, column: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from .effect import Effect
-from .expressions import columns_in, is_a, is_serial, is_volatile, spelled, type_of
+from .expressions import columns_in, foreign_functions, is_a, is_serial, is_volatile, spelled, type_of
 
 
 def column(table: str, node: Any, *, existing: bool = True) -> list[Effect]:
@@ -23,6 +23,7 @@ def column(table: str, node: Any, *, existing: bool = True) -> list[Effect]:
         or "CONSTR_IDENTITY" in parts,
         default=spelled(value) if value is not None else None,
         volatile=is_volatile(value) if value is not None else False,
+        calls=foreign_functions(value) if value is not None else (),
         generated=_stored_or_virtual(generated),
         identity=serial or "CONSTR_IDENTITY" in parts,
         verb="ADD COLUMN",
@@ -109,6 +110,7 @@ def index(node: Any) -> Effect:
         mentions=tuple(dict.fromkeys(c for one in expressions for c in columns_in(one.expr))),
         predicate=columns_in(node.whereClause) if node.whereClause is not None else (),
         unique=bool(node.unique),
+        only_parent=not node.relation.inh,
         nulls_equal=bool(node.nulls_not_distinct),
         concurrently=bool(node.concurrent),
         verb="CREATE INDEX",

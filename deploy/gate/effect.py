@@ -27,23 +27,26 @@ class Effect:
             set_not_null, drop_not_null, set_default, drop_default, add_unique, add_primary_key, add_exclude,
             add_check, add_not_null, add_fk, drop_constraint, validate, create_index, drop_index, reindex,
             update, delete, insert (of what a query finds), truncate, lock, vacuum, vacuum_full, cluster,
-            rewrite, transaction, gone, attach, detach, no_limit, create_domain, opaque, unreadable, other.
+            rewrite, transaction, gone, attach, detach, no_limit, create_domain, create_view,
+            opaque, unreadable, other.
         table, column, name: bare names, lower case unless quoted; name is the constraint's, index's or
             object's, or the partition's.
         new: the new name of a rename, the new type of a column, the referenced table of a foreign key, the
             condition of a check, the expressions and condition of an index, the index that a constraint uses,
-            the mode of a lock, the reason why a statement is unreadable.
+            the mode of a lock, the table behind a view, the reason why a statement is unreadable.
         columns: of an index, constraint or new table's definition; of an UPDATE or DELETE, those that the
             condition holds to given values.
         mentions: columns inside the expressions of an index or constraint.
         predicate: columns in the condition of a partial index.
         not_null, default, generated, identity: of a new column; default is SQL text.
-        volatile: the default may differ from row to row.
+        volatile: the default calls a function of PostgreSQL's that may differ from row to row.
+        calls: the functions in the default that are not PostgreSQL's own.
         collation: that a type change names.
         computed: a type change has a USING that is more than a cast to the new type.
         concurrently, valid, using_index, unique, batched, deferrable: how it is done.
         nulls_equal: NULLS NOT DISTINCT: a uniqueness that NULL can violate.
         cascade: what depends on it goes too.
+        only_parent: an index ON ONLY: of a partitioned table, whose own index has nothing to build.
         replaces: it takes the place of what has that name, if anything has.
         verb: the statement's first words, for messages.
     """
@@ -62,6 +65,7 @@ class Effect:
     generated: str = ""
     identity: bool = False
     volatile: bool = False
+    calls: tuple[str, ...] = ()
     collation: str = ""
     computed: bool = False
     concurrently: bool = False
@@ -73,6 +77,7 @@ class Effect:
     nulls_equal: bool = False
     cascade: bool = False
     replaces: bool = False
+    only_parent: bool = False
     verb: str = ""
 
 

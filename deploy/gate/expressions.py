@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .effect import SERIAL, normal_type
-from .volatility import is_volatile_function
+from .volatility import is_builtin, is_volatile_function
 
 _ZONED = {"timestamptz", "timetz"}
 
@@ -55,8 +55,13 @@ def functions_in(node: Any) -> tuple[str, ...]:
 
 
 def is_volatile(node: Any) -> bool:
-    """The value may differ from row to row: it calls a function that is volatile or not PostgreSQL's own."""
-    return any(is_volatile_function(name) for name in functions_in(node))
+    """The value may differ from row to row: it calls a function of PostgreSQL's that is volatile."""
+    return any(is_builtin(name) and is_volatile_function(name) for name in functions_in(node))
+
+
+def foreign_functions(node: Any) -> tuple[str, ...]:
+    """The functions that an expression calls and that are not PostgreSQL's own."""
+    return tuple(name for name in functions_in(node) if not is_builtin(name))
 
 
 def spelled(node: Any) -> str:

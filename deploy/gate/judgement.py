@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations import RunSQL
 from django.db.migrations.state import ProjectState
 
 from deploy.reporting.findings import Finding, has_errors
@@ -22,10 +19,11 @@ from .data_migrations import data_findings
 from .declarations import phases_of
 from .declared import declared_phases
 from .findings import NEVER_WORKS, NOT_JUDGED
-from .offline import Collected, collect, connection_like, flattened
+from .offline import Collected, collect, connection_like
 from .phases import orphans, phase_findings, waiting_for
 from .plan import MigrationKey, place
 from .project_findings import MODEL_FAILS
+from .project_sql import ProjectSQL
 from .rules import lock_findings
 from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
 from .walk import snapshot
@@ -209,22 +207,8 @@ def _verdict(
 def _of_statements(
     loader: MigrationLoader, one: Collected, state: ProjectState, catalog: Catalog, vendor: str, version: int
 ) -> list[Finding]:
-    made = partial(_is_in_other_sql, loader, one.key)
-    found = lock_findings(one, catalog, vendor, version, made)
+    found = lock_findings(one, catalog, vendor, version, ProjectSQL(loader, one.key))
     return [*found, *data_findings(one, state, catalog, vendor)]
-
-
-def _is_in_other_sql(loader: MigrationLoader, key: MigrationKey, name: str) -> bool:
-    """RunSQL of another migration of the project names it: CREATE OR REPLACE may replace what that made."""
-    texts = (
-        str(operation.sql)
-        for other, migration in loader.graph.nodes.items()
-        if other != key and migration is not None
-        for operation in flattened(migration.operations)
-        if isinstance(operation, RunSQL)
-    )
-    word = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
-    return any(word.search(text) for text in texts)
 
 
 def _without_effects(

@@ -20,8 +20,12 @@ from .offline import Statement
 
 @dataclass
 class Transaction:
-    """What the statements of one transaction have taken so far: locks stay until its end."""
+    """What the statements of one transaction have taken so far: locks stay until its end.
 
+    `altering` are the operations (by `id`) whose ALTER TABLE takes the strongest lock anyway.
+    """
+
+    altering: frozenset[int] = frozenset()
     held: dict[str, str] = field(default_factory=dict)
     unproved: set[tuple[str, str]] = field(default_factory=set)
 
@@ -49,13 +53,13 @@ def of_effect(
     """The findings of one effect on a table in use; `catalog` is the schema before it."""
     operation, table, column = statement.operation, effect.table, effect.column
     kind = effect.kind
-    if kind == "create_index" and not effect.concurrently:
+    if kind == "create_index" and not (effect.concurrently or effect.only_parent):
         held = ", under the lock that this migration already holds" if table in transaction.held else ""
         code = advice.concurrently(operation, effect)
         yield known.INDEX_BLOCKS(name=effect.name, table=table, held=held, code=code, place=where)
     elif kind == "drop_index" and not effect.concurrently:
         owner = catalog.table_of_index(effect.name)
-        if owner is None or not owner.created:
+        if (owner is None or not owner.created) and id(operation) not in transaction.altering:
             code = advice.drop_concurrently(operation, effect)
             yield known.INDEX_DROP_BLOCKS(name=effect.name, code=code, place=where)
     elif kind == "add_fk" and effect.valid:

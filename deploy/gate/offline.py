@@ -190,7 +190,7 @@ def _problem(
         if lost:
             return lost
     try:
-        _forwards(part, app_label, editor, usable(before)[0], usable(after)[0])
+        part.database_forwards(app_label, editor, usable(before)[0], usable(after)[0])
     except Exception as error:  # noqa: BLE001 – as above
         return _text(error)
     return ""
@@ -205,19 +205,6 @@ def _create_extension() -> type[Operation]:
 
 def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)[:200]}"
-
-
-def _forwards(
-    operation: Operation, app_label: str, editor: Any, before: ProjectState, after: ProjectState
-) -> None:
-    """The operation's own SQL; one that looks whether its extension is there is taken not to find it."""
-    from django.contrib.postgres.operations import CreateExtension
-
-    if isinstance(operation, CreateExtension):
-        if migrates(editor.connection.alias, app_label):
-            editor.execute(f"CREATE EXTENSION IF NOT EXISTS {editor.quote_name(operation.name)}")
-    else:
-        operation.database_forwards(app_label, editor, before, after)
 
 
 def flattened(operations: Sequence[Operation]) -> Iterator[Operation]:

@@ -6,7 +6,8 @@ A table that the same run creates is exempt from the rules about locks: nobody w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 from django.db.migrations.operations import RunPython, RunSQL
 
@@ -16,10 +17,11 @@ from . import findings as known
 from . import lock_rules
 from .catalog import Catalog
 from .effect import Effect
-from .effects import effects, statement_count
+from .effects import effects, statement_count, statement_kinds
 from .lock_rules import Transaction
 from .offline import Collected, Statement, flattened
 from .plan import place
+from .project_sql import ProjectSQL
 from .source import place_in, place_of
 
 # PostgreSQL's NAMEDATALEN is 64, with the zero byte at the end.
@@ -36,32 +38,51 @@ def lock_findings(
     catalog: Catalog,
     vendor: str,
     server_version: int = 0,
-    is_made_elsewhere: Callable[[str], bool] = lambda _: True,
+    project: ProjectSQL | None = None,
 ) -> list[Finding]:
     """The findings of one migration; `catalog` is the schema before it, and is moved over it (in place).
 
     `server_version` is PostgreSQL's number (150003 for 15.3), or 0 where it is not known.
-    `is_made_elsewhere` tells of a function or view whether other SQL of the project names it.
+    `project` is searched for what statements build on; without it nothing is taken to be there.
     """
     found: list[Finding] = []
-    transaction = Transaction()
+    altering = _altering(collected)
+    transaction = Transaction(altering)
     for statement in collected.statements:
         where = place_of(collected.key, statement.position)
         if not collected.migration.atomic:
-            transaction = Transaction()  # a script is one, whatever its migration is
+            transaction = Transaction(altering)  # a script is one, whatever its migration is
         for effect in statement.effects:
             # Who attaches a partition stops those who use the partition, not the table that gets it.
             is_new = catalog.is_new(effect.name if effect.kind == "attach" else effect.table)
             if vendor == "postgresql" and not is_new:
-                found += lock_rules.of_effect(statement, effect, catalog, transaction, where)
+                settled = _settled(effect, project)
+                found += lock_rules.of_effect(statement, settled, catalog, transaction, where)
                 transaction.see(effect)
             if vendor == "postgresql":
                 found += _of_version(effect, server_version, where)
-            is_new = is_new or (effect.replaces and not is_made_elsewhere(effect.name))
+            replaces = effect.replaces and (project is None or project.names(effect.name))
+            is_new = is_new or (effect.replaces and not replaces)
             found += _everywhere(collected, statement, effect, where, vendor, is_new=is_new)
             catalog.apply(effect)
         found += _names(statement, where)
     return [*dict.fromkeys(found), *_operations(collected, catalog, place(collected.key))]
+
+
+def _altering(collected: Collected) -> frozenset[int]:
+    """The operations (their `id`) that change a column, and with it what Django keeps for it."""
+    return frozenset(
+        id(statement.operation)
+        for statement in collected.statements
+        if not isinstance(statement.operation, RunSQL)
+        and any(effect.kind in {"set_type", "drop_column"} for effect in statement.effects)
+    )
+
+
+def _settled(effect: Effect, project: ProjectSQL | None) -> Effect:
+    """With the project's own functions looked up: those in a default that differ from row to row."""
+    unstable = [name for name in effect.calls if project is None or not project.is_stable(name)]
+    return replace(effect, volatile=effect.volatile or bool(unstable)) if effect.calls else effect
 
 
 def _everywhere(
@@ -81,7 +102,9 @@ def _everywhere(
         refused: Level = "error" if vendor == "postgresql" else "warning"
         yield known.UNREADABLE(problem=effect.new, verb=effect.verb, place=where, level=refused)
     if effect.kind == "opaque" and not is_new:
-        yield known.OPAQUE(verb=effect.verb, place=where)
+        # What these do shows when the old code's statements run on a copy; the others depend on who asks.
+        shown: Level = "info" if effect.replaces or effect.verb.startswith("CREATE TRIGGER") else "warning"
+        yield known.OPAQUE(verb=effect.verb, place=where, level=shown)
     if effect.kind == "no_limit":
         yield known.NO_LOCK_LIMIT(verb=effect.verb, place=where)
 
@@ -165,5 +188,7 @@ def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[
 
 def _is_harmless(operation: RunSQL) -> bool:
     if not isinstance(operation.sql, str):
+        return False
+    if statement_kinds(operation.sql) & {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"}:
         return False
     return {effect.kind for effect in effects(operation.sql)} <= _HARMLESS

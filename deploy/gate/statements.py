@@ -8,7 +8,7 @@ from typing import Any
 from . import definitions, row_statements, session_statements
 from .alter_table import alter_table
 from .effect import Effect
-from .expressions import name_of
+from .expressions import is_a, name_of
 
 _GONE = {
     "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FUNCTION", "OBJECT_PROCEDURE", "OBJECT_ROUTINE",
@@ -61,6 +61,32 @@ def _create_replaceable(verb: str) -> Callable[[Any], list[Effect]]:
         return [Effect("opaque", name=name, replaces=True, verb=f"CREATE OR REPLACE {verb}")]
 
     return read
+
+
+def _create_view(node: Any) -> list[Effect]:
+    """A view of one table's columns takes that table's statements, as far as its columns go
+    (https://www.postgresql.org/docs/current/sql-createview.html, Updatable Views).
+    """
+    found = _create_replaceable("VIEW")(node)
+    query = node.query
+    tables: Any = getattr(query, "fromClause", None) or ()
+    if len(tables) == 1 and is_a(tables[0], "RangeVar"):
+        columns = [_view_column(one) for one in query.targetList or ()]
+        simple = not (query.groupClause or query.distinctClause or query.limitCount or query.whereClause)
+        if simple and all(columns):
+            source = tables[0].relname
+            found.append(Effect("create_view", node.view.relname, new=source, columns=tuple(columns)))
+    return found
+
+
+def _view_column(target: Any) -> str:
+    """`*`, or `name=column` for a column under its own or another name; empty for an expression."""
+    if not is_a(target.val, "ColumnRef"):
+        return ""
+    if is_a(target.val.fields[-1], "A_Star"):
+        return "*"
+    column = str(target.val.fields[-1].sval)
+    return f"{target.name or column}={column}"
 
 
 def _drop(node: Any) -> list[Effect]:
@@ -143,7 +169,7 @@ def _alter_enum(node: Any) -> list[Effect]:
 def _alter_domain(node: Any) -> list[Effect]:
     name = name_of(node.typeName)
     if node.subtype == "C" and node.def_.skip_validation:
-        return [Effect("opaque", name=name, verb=f"ALTER DOMAIN {name} ADD CONSTRAINT")]
+        return [Effect("other", name=name, verb=f"ALTER DOMAIN {name} ADD CONSTRAINT")]
     if node.subtype in {"C", "O", "V"}:  # a constraint, SET NOT NULL, VALIDATE CONSTRAINT
         mode = "SHARE UPDATE EXCLUSIVE" if node.subtype == "V" else "SHARE"
         kind = "other" if node.subtype == "V" else "lock"
@@ -256,7 +282,7 @@ STATEMENTS: dict[str, Callable[[Any], list[Effect]]] = {
     "UpdateStmt": row_statements.update,
     "VacuumStmt": _vacuum,
     "VariableSetStmt": session_statements.setting,
-    "ViewStmt": _create_replaceable("VIEW"),
+    "ViewStmt": _create_view,
     **dict.fromkeys(
         ("CommentStmt", "CopyStmt", "ExplainStmt", "ListenStmt", "NotifyStmt", "UnlistenStmt", "SecLabelStmt",
          "VariableShowStmt", "ConstraintsSetStmt", "CheckPointStmt"), _nothing,

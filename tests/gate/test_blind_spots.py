@@ -146,6 +146,33 @@ def test_replacing_a_function_is_told_from_making_one(stocked, tmp_path):
         assert ("deploy.M030", "shop.0003_again") in {(f.id, f.place) for f in judged(stocked).findings}
 
 
+@pytest.mark.parametrize(("volatility", "rewrites"), [("IMMUTABLE", False), ("STABLE", False), ("", True)])
+def test_a_function_of_the_project_is_as_volatile_as_it_says(volatility, rewrites, stocked, tmp_path):
+    make = f"CREATE FUNCTION loud(text) RETURNS text {volatility} LANGUAGE sql AS 'SELECT upper($1)'"
+    use = "ALTER TABLE shop_item ADD COLUMN word text DEFAULT loud('a')"
+    found = _judge(stocked, tmp_path, sql(make) + sql(use)).findings
+    assert ("deploy.M016" in {finding.id for finding in found}) == rewrites
+
+
+def test_a_view_in_the_place_of_a_renamed_table_takes_the_old_codes_statements(stocked, tmp_path):
+    rename = 'migrations.AlterModelTable("item", "shop_thing"),'
+    whole = sql("CREATE VIEW shop_item AS SELECT * FROM shop_thing")
+    part = sql("CREATE VIEW shop_item AS SELECT id, quantity FROM shop_thing")
+    assert _judge(stocked, tmp_path, rename + whole).contract == ()
+    assert "deploy.M001" in {
+        finding.id for finding in _judge(stocked, tmp_path / "x", rename + part).findings
+    }
+
+
+def test_an_index_that_a_type_change_takes_along_is_no_drop_to_wait_for(stocked, tmp_path):
+    with shop(tmp_path) as app:
+        app.write("0001_initial", INITIAL + ITEMS, head=HEAD)
+        app.write(
+            "0002_next", 'migrations.AlterField("customer", "email", models.IntegerField(unique=True)),'
+        )
+        assert "deploy.M036" not in {finding.id for finding in judged(stocked).findings}
+
+
 def test_an_extension_is_judged_without_asking_whether_it_is_there(stocked, tmp_path):
     with shop(tmp_path) as app:
         app.write("0001_initial", INITIAL + ITEMS, head=HEAD)

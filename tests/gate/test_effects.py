@@ -18,7 +18,7 @@ READ = {
     "ALTER TABLE t ADD x int": ("add_column", {"new": "integer", "default": None, "not_null": False}),
     "ALTER TABLE t ADD x timestamptz DEFAULT (now() + interval '1 d')": ("add_column", {"volatile": False}),
     "ALTER TABLE t ADD x uuid DEFAULT gen_random_uuid()": ("add_column", {"volatile": True}),
-    "ALTER TABLE t ADD x int DEFAULT my_own()": ("add_column", {"volatile": True}),
+    "ALTER TABLE t ADD x int DEFAULT my_own()": ("add_column", {"calls": ("my_own",)}),
     "ALTER TABLE t ADD x text DEFAULT 'gen_random_uuid()'": ("add_column", {"volatile": False}),
     "ALTER TABLE t ADD x int DEFAULT NULL::int": ("add_column", {"default": None}),
     "ALTER TABLE t ADD x bigserial": ("add_column", {"new": "bigint", "identity": True, "not_null": True}),
