@@ -1,5 +1,6 @@
 """What a machine lacks is skipped by name, with the command that installs it; nothing else ever is."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -43,9 +44,15 @@ def has_firestore() -> bool:
     return (sdk / "platform" / "cloud-firestore-emulator").is_dir()
 
 
+@cache
+def has_pgbouncer() -> bool:
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
 NEEDS = (
     Need("needs_docker", "a running Docker engine", "apt-get install docker.io docker-compose", has_docker),
     Need("needs_chromium", "Debian's Chromium", "apt-get install chromium", has_chromium),
+    Need("needs_pgbouncer", "PgBouncer", "apt-get install pgbouncer", has_pgbouncer),
     Need(
         "needs_firestore",
         "Google's Firestore emulator",

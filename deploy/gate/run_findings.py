@@ -154,3 +154,14 @@ HELD_TOO_LONG = FindingType(
     "quiet time: DEPLOY['STATEMENT_TIMEOUT_SECONDS'] (0: as long as it likes).",
     why="The table was larger than thought, or the disk slower; the traffic waited meanwhile.",
 )
+POOLED = FindingType(
+    "deploy.M064",
+    "error",
+    "A pooler lends this connection another server session for each transaction ({seen}): the lock that lets "
+    "one process migrate at a time and the lock_timeout would not hold there.",
+    "Give `migrategate apply` the address of PostgreSQL itself, past the pooler (the site may keep it): "
+    "HOST and PORT of DATABASES in the job's settings; or let the pooler give this user whole sessions "
+    "(PgBouncer: pool_mode=session).",
+    why="Behind PgBouncer in transaction mode, what a session sets or locks stays with a server session that "
+    "another client gets next.",
+)

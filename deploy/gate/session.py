@@ -20,7 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
 
-from . import concurrently, turn
+from . import concurrently, pooler, turn
 from .effect import Effect
 from .effects import effects
 from .every_connection import limited
@@ -75,6 +75,7 @@ class Applier:
     leftovers: list[str] = field(default_factory=list)
     _sent_seconds: float = 0.0
     _session: Any = None
+    _pid: int = 0
     _deadlock_seconds: float = 1.0
     _held_since: float | None = None
     _new_tables: set[str] = field(default_factory=set)
@@ -88,8 +89,11 @@ class Applier:
         self.connection.ensure_connection()
         if self._session is not None and self.connection.connection is not self._session:
             self.take(self.connection)
-        if self.connection.connection is not self._session:
+        if self.connection.connection is self._session:
+            pooler.require_same(self.connection, self._pid)
+        else:
             self._session = self.connection.connection
+            self._pid = pooler.backend_pid(self._session)
             with self._session.cursor() as cursor:  # the unit of this setting is ms
                 cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'")
                 self._deadlock_seconds = cursor.fetchone()[0] / 1000
@@ -233,7 +237,8 @@ def applier(conf: DeployConf, alias: str, *, lookout: Lookout | None = None) -> 
     """Be the only one of all processes that changes the schema of `alias`; others wait.
 
     Raises:
-        Refusal: deploy.M050 when another held it for longer than DEPLOY['APPLY_TIMEOUT_SECONDS'].
+        Refusal: deploy.M050 when another held it for longer than DEPLOY['APPLY_TIMEOUT_SECONDS'], M064 behind
+            a pooler that shares sessions.
     """
     connection = connections[alias]
     deadline = time.monotonic() + conf.apply_timeout_seconds
@@ -250,6 +255,7 @@ def applier(conf: DeployConf, alias: str, *, lookout: Lookout | None = None) -> 
             yield one
         return
     connection.ensure_connection()
+    pooler.require_own_session(connection)
     turn.take(conf, connection, deadline)
     one.arm()
     try:
