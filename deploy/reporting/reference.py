@@ -119,6 +119,9 @@ _LEVELS = {
 }
 
 
+_EXAMPLES = "On top of an app `shop` whose models Customer and Order are in use:"
+
+
 def _page(kind: FindingType) -> str:
     """The finding on a page of its own: fact, reason, what the database does, the danger, the safe way."""
     lines = [f"# {kind.id}\n", f"{as_read(kind.message)}\n", f"**{kind.level}** – {_LEVELS[kind.level]}\n"]
@@ -128,7 +131,7 @@ def _page(kind: FindingType) -> str:
     if any(text for _, text in facts):
         lines.append("".join(f"- **{name}:** {text}\n" for name, text in facts if text))
     if kind.danger:
-        lines += ["## The danger\n", _fenced(kind.danger, "python")]
+        lines += ["## The danger\n", f"{_EXAMPLES}\n", _fenced(kind.danger, "python")]
     if kind.safe:
         lines += ["## The safe way\n", _fenced(kind.safe, "python")]
     if kind.hint:

@@ -57,7 +57,8 @@ def test_a_page_has_what_the_rule_says():
     assert page == (
         "# deploy.M820\n\n{index} is built.\n\n**warning** – No gate stops for it; look at it.\n\n"
         "- **Lock:** SHARE\n- **Source:** <https://example.org/>\n\n"
-        "## The danger\n\n```python\na\n```\n\n## The safe way\n\n```python\nb\n```\n\n"
+        "## The danger\n\nOn top of an app `shop` whose models Customer and Order are in use:\n\n"
+        "```python\na\n```\n\n## The safe way\n\n```python\nb\n```\n\n"
         "## The hint\n\n```\ndo\n```\n\n[All findings](../findings.md#deploym820)\n"
     )
 
