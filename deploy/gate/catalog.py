@@ -100,26 +100,22 @@ class Catalog:
                 continue
             if not migrates(connection.alias, meta.app_label, meta.model_name):
                 continue
-            try:
-                catalog.tables[name] = _table(model, name, connection, editor, catalog.unreadable)
-            except Exception as error:  # noqa: BLE001 – a project's own field class may fail; it is reported
-                catalog.unreadable.append((meta.label, f"{type(error).__name__}: {error}"[:200]))
+            if (name, connection.alias) not in built.made:
+                unreadable: list[tuple[str, str]] = []
+                table = None
+                try:
+                    table = _table(model, name, connection, editor, unreadable)
+                except Exception as error:  # noqa: BLE001 – a project's own field class may fail; it is reported
+                    unreadable.append((meta.label, f"{type(error).__name__}: {error}"[:200]))
+                built.made[name, connection.alias] = table, unreadable
+            table, unreadable = built.made[name, connection.alias]
+            catalog.unreadable += unreadable
+            if table is not None:
+                catalog.tables[name] = _copied(table)
         return catalog
 
     def copy(self) -> Catalog:
-        return Catalog(
-            replace(
-                table,
-                columns=dict(table.columns),
-                unique=set(table.unique),
-                checks=set(table.checks),
-                tightened=list(table.tightened),
-                arbiters=list(table.arbiters),
-                rules=list(table.rules),
-                indexes=list(table.indexes),
-            )
-            for table in self.tables.values()
-        )
+        return Catalog(_copied(table) for table in self.tables.values())
 
     def is_new(self, table: str) -> bool:
         """The table was created by the effects seen so far: nobody else can be waiting for it."""
@@ -214,6 +210,19 @@ def _names_foreign_key(effect: Effect, column: str) -> bool:
     own = f"{effect.table}_{column}_"
     return effect.name in {f"{own}fkey", f"{own}foreign_key"[:63]} or bool(
         re.fullmatch(re.escape(own) + "[0-9a-f]{8}_fk.*", effect.name)
+    )
+
+
+def _copied(table: Table) -> Table:
+    return replace(
+        table,
+        columns=dict(table.columns),
+        unique=set(table.unique),
+        checks=set(table.checks),
+        tightened=list(table.tightened),
+        arbiters=list(table.arbiters),
+        rules=list(table.rules),
+        indexes=list(table.indexes),
     )
 
 

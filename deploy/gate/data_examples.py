@@ -39,11 +39,7 @@ DROP_INDEX = migration(
 )
 DROP_INDEX_SAFE = migration(
     "0002_index",
-    """
-    migrations.RunSQL(
-        "DROP INDEX CONCURRENTLY IF EXISTS order_total_idx", migrations.RunSQL.noop
-    )
-    """,
+    'migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS order_total_idx", migrations.RunSQL.noop)',
     atomic=False,
 )
 _LONG = "an_index_of_the_totals_of_all_orders_whose_name_goes_on_and_on_and_on"

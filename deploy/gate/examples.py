@@ -222,21 +222,13 @@ JSON = migration(
 JSON_SAFE = migration("0002_data", 'migrations.AddField("order", "data", models.JSONField(null=True))')
 FORGOTTEN = migration(
     "0002_total",
-    """
-    migrations.SeparateDatabaseAndState(
-        state_operations=[migrations.RemoveField("order", "total")]
-    )
-    """,
+    'migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField("order", "total")])',
 )
 FORGOTTEN_SAFE = files(
     migration("0002_total", 'migrations.AlterField("order", "total", models.IntegerField(null=True))'),
     migration(
         "0003_forget",
-        """
-        migrations.SeparateDatabaseAndState(
-            state_operations=[migrations.RemoveField("order", "total")]
-        )
-        """,
+        'migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField("order", "total")])',
         after="0002_total",
     ),
 )

@@ -112,7 +112,9 @@ def judge_each(
             continue
         before = snapshot(state)
         collected = collect(key, loader.graph.nodes[key], state, alias)
-        parts.append(_verdict(loader, [collected], [before], before, state, alias, version))
+        parts.append(
+            _verdict(loader, [collected], [before], before, state, alias, version, fingerprint=False)
+        )
     contract = {key for part in parts for key in part.contract}
     return GateReport(
         tuple(keys),
@@ -134,6 +136,7 @@ def _verdict(
     version: int,
     *,
     base: ProjectState | None = None,
+    fingerprint: bool = True,
 ) -> GateReport:
     connection = connection_like(alias)
     vendor = connections[alias].vendor
@@ -143,7 +146,7 @@ def _verdict(
     touched -= {""}
     pending = tuple(one.key for one in collected)
     if not touched and not any(one.unknown or phases_of(one.migration) for one in collected):
-        return _without_effects(loader, collected, befores, vendor, version)
+        return _without_effects(loader, collected, befores, vendor, version, fingerprint=fingerprint)
     old = Catalog.of(old_state, connection, touched)
     new = Catalog.of(new_state, connection, touched)
     start = Catalog.of(base, connection, touched) if base is not None else old.copy()
@@ -194,12 +197,13 @@ def _verdict(
         findings += phase_findings(one, state, old, broken, needed, blockers, declared.get(one.key))
     if vendor == "postgresql":
         findings += orphans(collected, blockers, start)
+    phases = [(key, "contract" if key in blockers else "expand") for key in pending if fingerprint]
     return GateReport(
         pending,
         tuple(key for key in pending if key not in blockers),
         contract,
         tuple(findings),
-        plan.fingerprint(loader, [(key, "contract" if key in blockers else "expand") for key in pending]),
+        plan.fingerprint(loader, phases),
         tuple(one.key for one in collected if one.effects and _only_drops(one)),
     )
 
@@ -217,12 +221,14 @@ def _without_effects(
     befores: Sequence[ProjectState],
     vendor: str,
     version: int,
+    *,
+    fingerprint: bool,
 ) -> GateReport:
     pending = tuple(one.key for one in collected)
     findings = [finding for one in collected for finding in one.broken]
     for one, state in zip(collected, befores, strict=True):
         findings += _of_statements(loader, one, state, Catalog(), vendor, version)
-    prints = plan.fingerprint(loader, [(key, "expand") for key in pending])
+    prints = plan.fingerprint(loader, [(key, "expand") for key in pending if fingerprint])
     return GateReport(pending, pending, (), tuple(findings), prints)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps as installed
@@ -22,6 +22,7 @@ ModelKey = tuple[str, str]
 # A model or field that was left out, and why.
 Lost = tuple[str, str]
 
+_TABLES = "_tables_of_deploy"
 _OPTIONS_OF_STUBS = ("db_table", "managed", "proxy", "swappable")
 _KEPT = 128
 
@@ -34,6 +35,7 @@ class Built:
     roots: frozenset[ModelKey]
     lost: tuple[Lost, ...]
     sources: tuple[object, ...]  # held, so that the identities in the cache's keys stay theirs
+    made: dict[Any, Any] = field(default_factory=dict)  # what others made of these models and keep with them
 
     def models(self) -> list[Any]:
         """The roots and their automatic many-to-many tables' models; no swapped ones."""
@@ -183,6 +185,15 @@ def _without(model: ModelState, names: Collection[str]) -> ModelState:
 def tables(model: ModelState) -> list[str]:
     """The table of the model and those of its automatic many-to-many fields, as Django names them."""
     longest = connection.ops.max_name_length()
+    known: tuple[int | None, list[str]] | None = model.__dict__.get(_TABLES)
+    if known is not None and known[0] == longest:
+        return known[1]
+    found = _tables(model, longest)
+    model.__dict__[_TABLES] = (longest, found)  # a copy of the model comes without it
+    return found
+
+
+def _tables(model: ModelState, longest: int | None) -> list[str]:
     own = str(
         model.options.get("db_table") or truncate_name(f"{model.app_label}_{model.name_lower}", longest)
     )
