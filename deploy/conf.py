@@ -66,6 +66,8 @@ class DeployConf:
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
         static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
         openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
+        drill_limit_bytes: predeploy cuts the migrations off at every statement (the interruption drill) where
+            the restored copy is not larger.
         min_free_bytes: preflight refuses to start with less free disk.
         base_dir: folder of the project's manage.py; relative defaults live in `base_dir/.deploy`.
     """
@@ -95,6 +97,7 @@ class DeployConf:
     backup_digest_limit_bytes: int
     upload_threads: int
     scratch_prefix: str
+    drill_limit_bytes: int
     smoke_account: str
     smoke_password: str
     smoke_timeout_seconds: float
@@ -198,6 +201,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
         backup_digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 1024**3, least=0, most=1024**5),
         upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),
         scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", is_name, "'deploy_scratch'"),
+        drill_limit_bytes=take.integer("DRILL_LIMIT_BYTES", 64 * 1024**2, least=0, most=1024**5),
         smoke_account=take.text("SMOKE_ACCOUNT", os.environ.get("SMOKE_ACCOUNT", "")),
         smoke_password=take.text("SMOKE_PASSWORD", os.environ.get("SMOKE_PASSWORD", "")),
         smoke_timeout_seconds=take.number("SMOKE_TIMEOUT_SECONDS", 60, least=1, most=600),

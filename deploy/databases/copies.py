@@ -99,7 +99,7 @@ def copy_schema(alias: str, name: str, *, pg_bin: str = "") -> bool:
 def drop(alias: str, name: str) -> None:
     """Drop a database (or file) that `copy_whole` or `copy_schema` made, if it is there."""
     if connections[alias].vendor == "sqlite":
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", "-wal", "-shm", "-journal", ".migrate-lock"):
             Path(f"{name}{suffix}").unlink(missing_ok=True)
         return
     with server.connect_maintenance(alias) as connection:

@@ -17,6 +17,7 @@ from . import plan
 from .acknowledgements import settle
 from .affected import affected_tables
 from .blocking import Judge
+from .drilling import When, base_for_drill, exercise_interruptions
 from .exercise import (
     Failure,
     Failures,
@@ -50,6 +51,7 @@ def rehearse(
     gate: GateReport,
     deployed: frozenset[MigrationKey] | None,
     step: Step,
+    drill: When = "never",
 ) -> Rehearsal:
     """Run the migrations of `gate` on the scratch database `alias` and say what they did.
 
@@ -58,6 +60,9 @@ def rehearse(
     contract migrations, both codes once more, everything back, and everything once more. Only what is newly
     broken is reported. While it runs, `conf.database` leads to the scratch database; before, it is asked
     for sizes and activity.
+
+    With `drill` "always", or "small" and a copy of at most DEPLOY['DRILL_LIMIT_BYTES'], the migrations are
+    then cut off at every statement, on copies of the copy (see `interruption`).
     """
     plan.require_supported(alias)
     production = (
@@ -65,13 +70,29 @@ def rehearse(
         if alias == conf.database
         else read_production(conf.database)
     )
+    with base_for_drill(conf, alias, gate, drill) as (base, why_not):
+        result = _rehearsed(conf, alias, gate, deployed, step, production)
+        result.drill = why_not
+        if base and result.proof is not None:
+            exercise_interruptions(conf, base, gate, result, step)
+    step.extend(finding for finding in result.findings if finding not in step.findings)
+    return result
+
+
+def _rehearsed(
+    conf: DeployConf,
+    alias: str,
+    gate: GateReport,
+    deployed: frozenset[MigrationKey] | None,
+    step: Step,
+    production: Production,
+) -> Rehearsal:
     with standing_in(conf.database, alias) as name:
         rehearsing = _Rehearsing(conf, name, step, production)
         result = rehearsing.run(gate, deployed)
     result.findings = settle(
         result.findings, rehearsing.migrations, today=datetime.now(UTC).date(), observed=True
     )
-    step.extend(finding for finding in result.findings if finding not in step.findings)
     return result
 
 

@@ -99,3 +99,18 @@ UNPROVED = FindingType(
     "Applied without a rehearsal: {reason}",
     "It is recorded in the ledger. Next time: python manage.py migrategate rehearse --schema-only",
 )
+DRILL_DIVERGES = FindingType(
+    "deploy.M120",
+    "error",
+    "Interruption drill: {where} and run again, it does not come to its end: {problem}",
+    "Let the migration be one transaction (atomic = True) where it can be; where not, one operation a "
+    "migration, each of which may run twice (IF NOT EXISTS, a filter for the rows that are not done).",
+    why="A container is killed, a connection lost: the next run must go on by itself.",
+)
+DRILL_ASKS = FindingType(
+    "deploy.M121",
+    "info",
+    "Interruption drill: {where}, the next run asks a person whether the data may be changed once more "
+    "(deploy.M057).",
+    "Let it be one transaction, or so that running twice does no harm; then answer with --interrupted again.",
+)

@@ -58,7 +58,9 @@ def restore_and_rehearse(
             report.require_ok(step)
         evidence.add(step, restored)
         with report.step("rehearse") as step, database_alias(conf.database, scratch) as alias:
-            rehearsal = gate.rehearse(conf, alias=alias, gate=found, deployed=deployed, step=step)
+            rehearsal = gate.rehearse(
+                conf, alias=alias, gate=found, deployed=deployed, step=step, drill="small"
+            )
             step.facts.update(rehearsal.as_dict())
             step.facts.update(
                 plan=found.plan_fingerprint, schema=rehearsed["schema"], server=rehearsed["server"]

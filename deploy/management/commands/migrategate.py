@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import BooleanOptionalAction
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,12 @@ class Command(DeployCommand):
             "--schema-only",
             action="store_true",
             help="rehearse: the live schema and statistics without rows, for data too large to copy.",
+        )
+        parser.add_argument(
+            "--drill",
+            action=BooleanOptionalAction,
+            default=False,
+            help="rehearse: cut the migrations off at every statement as well, on copies of the copy.",
         )
         parser.add_argument(
             "--phase",
@@ -167,7 +174,12 @@ class Command(DeployCommand):
             with self.report.step("rehearse") as step, database_alias(alias, name) as scratch:
                 by_hand.compare(alias, scratch, step)
                 result = rehearse(
-                    replace(conf, database=alias), alias=scratch, gate=found, deployed=deployed, step=step
+                    replace(conf, database=alias),
+                    alias=scratch,
+                    gate=found,
+                    deployed=deployed,
+                    step=step,
+                    drill="always" if options["drill"] else "never",
                 )
                 result.copy = "" if what == "given" else what
                 step.facts.update(result.as_dict())
