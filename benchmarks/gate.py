@@ -1,13 +1,13 @@
 """How long `migrategate check --all` takes, beside `manage.py check` and two linters of the field.
 
-    python benchmarks/gate.py [--sizes 200,400,800] [--linters PYTHON]
+    python benchmarks/gate.py [--sizes 200,400,800] [--peers | --linters PYTHON]
 
 Makes a project of one app with that many migrations (fields added and removed, RunSQL, RunPython; a model for
-every 40 of them), and times each command in a process of its own, best of three. `--linters` names the
-interpreter of another environment, in which Django, psycopg, django-migration-linter and
-django-safe-migrations are installed; without it their columns stay empty. No database is needed for ours;
-theirs get an empty SQLite file. Exits 1 when the gate takes more than 2 s on top of `manage.py check` at 800
-migrations, or grows faster than the number of migrations.
+every 40 of them), and times each command in a process of its own, best of three. `--peers` makes an
+environment with the two linters in a temporary folder (from the package index, with the Django that runs
+this); `--linters` names the interpreter of one that has them. Without either, their columns stay empty. No
+database is needed for ours; theirs get an empty SQLite file. Exits 1 when the gate takes more than 2 s on top
+of `manage.py check` at 800 migrations, or grows faster than the number of migrations.
 """
 
 import argparse
@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 2.0
 LIMIT_GROWTH = 1.3  # of the time per migration, from the smallest to the largest project
 RUNS = 3
+PEERS = ("django-migration-linter==6.0.0", "django-safe-migrations==0.7.1")
 MIGRATIONS_PER_MODEL = 40
 SETTINGS = """
 import os
@@ -45,7 +47,27 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", default="200,400,800")
     parser.add_argument("--linters", default="", metavar="PYTHON")
+    parser.add_argument("--peers", action="store_true")
     options = parser.parse_args()
+    if options.peers:
+        with tempfile.TemporaryDirectory() as folder:
+            options.linters = make_environment(Path(folder))
+            return measure(options)
+    return measure(options)
+
+
+def make_environment(folder: Path) -> str:
+    """A virtual environment with the linters; its interpreter."""
+    import django
+
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    packages = [*PEERS, f"django=={django.__version__}", "psycopg[binary]"]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
+
+
+def measure(options: argparse.Namespace) -> int:
     sizes = [int(size) for size in options.sizes.split(",")]
     print(f"{'migrations':>10} {'check':>8} {'gate':>8} {'on top':>8} {'each':>9} "
           f"{'migration-linter':>24} {'safe-migrations':>24}")  # fmt: skip
@@ -73,7 +95,9 @@ def main() -> int:
                     columns.append("")
                     continue
                 argv = [options.linters, "-m", "django", *command]
-                took = best(project, argv, runs=1, may_fail=True, EXTRA_APP=app, **theirs)
+                # The slow one takes a minute and a half: once is enough to see it.
+                runs = RUNS if app == "django_safe_migrations" else 1
+                took = best(project, argv, runs=runs, may_fail=True, EXTRA_APP=app, **theirs)
                 columns.append(f"{took:.2f} s ({took / gate:.1f} x gate)")
             print(f"{size:>10} {base:>6.2f} s {gate:>6.2f} s {on_top[size]:>6.2f} s "
                   f"{on_top[size] / size * 1000:>6.2f} ms {columns[0]:>24} {columns[1]:>24}",

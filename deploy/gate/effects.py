@@ -57,6 +57,8 @@ def _parse(sql: str) -> tuple[tuple[Any, ...] | None, str]:
         return tuple(parse_sql(sql)), ""
     except ParseError as error:
         problem = str(error.args[0])
+    except UnicodeEncodeError as error:  # half of a surrogate pair: no database could be sent it
+        return None, error.reason
     # A statement that waits for its parameters: their place is that of a value.
     if "%" in sql:
         try:

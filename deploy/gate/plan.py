@@ -29,7 +29,7 @@ from deploy.reporting.findings import Finding, Refusal
 
 from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES
 from .lenient import LenientLoader
-from .project_findings import ROUTERS, STATE_FAILS
+from .project_findings import HALF_SQUASHED, ROUTERS, STATE_FAILS
 from .run_findings import UNREACHABLE
 from .walk import rename_bases, unshare
 
@@ -186,11 +186,25 @@ def graph_findings(loader: MigrationLoader, alias: str | None) -> list[Finding]:
         TWO_LEAVES(app=app, names=", ".join(names), place=place((app, names[-1])))
         for app, names in sorted(loader.detect_conflicts().items())
     ]
+    found += _half_squashed(loader)
     if alias:
         try:
             loader.check_consistent_history(connections[alias])
         except InconsistentMigrationHistory as error:
             found.append(HISTORY(problem=one_line(error)))
+    return found
+
+
+def _half_squashed(loader: MigrationLoader) -> list[Finding]:
+    """Replacing migrations that Django leaves out, though nobody else can do what they do."""
+    found = []
+    for key, migration in sorted(loader.replacements.items()):
+        absent = [old for old in migration.replaces if old not in loader.disk_migrations]
+        missing = [old for old in absent if old not in loader.applied_migrations]
+        applied = [old for old in migration.replaces if old in loader.applied_migrations]
+        if key not in loader.graph.nodes and applied and missing:
+            there, gone = (", ".join(place(one) for one in some[:5]) for some in (applied, missing))
+            found.append(HALF_SQUASHED(applied=there, missing=gone, place=place(key)))
     return found
 
 

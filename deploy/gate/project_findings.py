@@ -42,6 +42,15 @@ MODEL_FAILS = FindingType(
     "The model {model} cannot be built from its migrations ({problem}): it was not judged.",
     "Add the missing migration to the dependencies of the one that names it, or correct the name.",
 )
+HALF_SQUASHED = FindingType(
+    "deploy.M106",
+    "error",
+    "Of the migrations that it replaces, {applied} are applied and {missing} are neither applied nor there: "
+    "Django leaves it out, with all that it makes.",
+    "Apply the missing ones from the last release that has them, with its own migrate, then deploy this.",
+    why="A squashed migration counts as applied when all that it replaces is, and can run when none is.",
+    source="https://docs.djangoproject.com/en/stable/topics/migrations/#squashing-migrations",
+)
 MODELS_NOT_COMPARED = FindingType(
     "deploy.M105",
     "warning",

@@ -91,8 +91,21 @@ class OldProject:
             for name, text in migrations.items():
                 self.file(f"{label}/migrations/{name}.py", text)
 
+    def manage(self, *arguments: str) -> int:
+        """Another command of `manage.py`; its exit code."""
+        return self._run(*arguments).returncode
+
     def run(self, *arguments: str) -> Ran:
         """`manage.py migrategate` with these arguments; asserts that it is a report and no traceback."""
+        done = self._run("migrategate", *arguments, "--format", "json")
+        assert "Traceback" not in done.stderr + done.stdout, done.stderr
+        assert done.stdout.startswith("{"), done.stderr
+        ran = Ran(done.returncode, json.loads(done.stdout), done.stderr)
+        assert ran.code in {0, 1, 2}
+        assert "deploy.R001" not in [one["id"] for one in ran.findings], ran.findings
+        return ran
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         settings = SETTINGS.format(root=str(self.root), databases=self.databases, apps=self.apps)
         self.file("old_settings.py", settings + textwrap.dedent(self.settings))
         environment = {
@@ -101,13 +114,7 @@ class OldProject:
             "PYTHONPATH": os.pathsep.join([*self.paths, str(self.root), str(ROOT)]),
             "GITHUB_ACTIONS": "",
         }
-        argv = [sys.executable, "-m", "django", "migrategate", *arguments, "--format", "json"]
-        done = subprocess.run(
+        argv = [sys.executable, "-m", "django", *arguments]
+        return subprocess.run(
             argv, env=environment, cwd=self.root, capture_output=True, text=True, check=False, timeout=120
         )
-        assert "Traceback" not in done.stderr + done.stdout, done.stderr
-        assert done.stdout.startswith("{"), done.stderr
-        ran = Ran(done.returncode, json.loads(done.stdout), done.stderr)
-        assert ran.code in {0, 1, 2}
-        assert "deploy.R001" not in [one["id"] for one in ran.findings], ran.findings
-        return ran
