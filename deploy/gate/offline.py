@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
-from django.db.migrations.operations import SeparateDatabaseAndState
+from django.db.migrations.operations import RunPython, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
@@ -23,7 +23,9 @@ from deploy.reporting.findings import Finding
 
 from .effect import Effect
 from .effects import effects
+from .function_source import source_of
 from .plan import MigrationKey, migrates, one_line, step
+from .python_sql import sql_of
 from .sparse import build
 from .states import usable
 from .walk import needed, snapshot
@@ -132,8 +134,8 @@ def collect(
 ) -> Collected:
     """The statements of `migration` on top of `state`, which is moved forward (in place) over it.
 
-    Nothing is executed: RunPython contributes no statement, and an operation that needs the database to make
-    its SQL is listed in `unknown`; the walk goes on after it.
+    Nothing is executed: RunPython contributes the SQL that stands in it as text, and an operation that needs
+    the database to make its SQL is listed in `unknown`; the walk goes on after it.
     """
     connection = connection_like(alias)
     written: list[str] = []
@@ -154,6 +156,7 @@ def collect(
                 written.clear()
                 for sql in editor.deferred_sql:
                     owners.setdefault(id(sql), (sql, position, part))
+            statements += _statements_in_python(operation, position)
         statements += [_statement(str(sql), *owners[id(sql)][:0:-1]) for sql in editor.deferred_sql]
     return Collected(key, migration, tuple(statements), tuple(unknown), tuple(broken))
 
@@ -214,6 +217,18 @@ def flattened(operations: Sequence[Operation]) -> Iterator[Operation]:
             yield from flattened(operation.database_operations)
         else:
             yield operation
+
+
+def _statements_in_python(operation: Operation, position: int) -> list[Statement]:
+    """Of what RunPython's function would execute, the texts that are PostgreSQL's."""
+    found: list[Statement] = []
+    for part in flattened([operation]):
+        source = source_of(part.code) if isinstance(part, RunPython) else None
+        for sql in sql_of(source) if source else ():
+            statement = _statement(sql, part, position)
+            if not any(effect.kind == "unreadable" for effect in statement.effects):
+                found.append(statement)
+    return found
 
 
 def _statement(sql: str, operation: Operation, position: int) -> Statement:

@@ -181,7 +181,10 @@ def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[
             at = place_in(collected.key, collected.migration, operation)
             yield known.NO_REVERSE(operation=kind, code=code, place=at, level=level)
     has_python = any(isinstance(one, RunPython) for one in parts)
-    tables = sorted({e.table for e in collected.effects if lock_rules.stops_writers(e) and e.table})
+    others = [
+        e for one in collected.statements if not isinstance(one.operation, RunPython) for e in one.effects
+    ]
+    tables = sorted({effect.table for effect in others if lock_rules.stops_writers(effect) and effect.table})
     if has_python and collected.migration.atomic and (in_use := [t for t in tables if not catalog.is_new(t)]):
         yield known.DATA_WITH_DDL(table=", ".join(in_use), place=where)
 
