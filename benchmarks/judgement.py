@@ -27,14 +27,15 @@ PEERS = {
     "django-migration-linter": ("django-migration-linter==6.0.0", "django_migration_linter",
                                 ["lintmigrations", "--no-cache", "--unapplied-migrations",
                                  "--warnings-as-errors", "--sql-analyser", "postgresql"]),
-    "django-safe-migrations": ("django-safe-migrations", "django_safe_migrations",
-                               ["check_migrations", "--format", "json"]),
+    "django-safe-migrations": ("django-safe-migrations==0.7.1", "django_safe_migrations",
+                               ["check_migrations", "store", "--new-only", "--fail-on-warning",
+                                "--database-vendor", "postgresql"]),
 }  # fmt: skip
 # Of squawk's rules those that speak of style or robustness, not of this statement on a table in use.
 STYLE = (
     "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity",
     "prefer-robust-stmts", "prefer-text-field", "prefer-timestamptz", "require-timeout-settings",
-    "require-table-schema", "require-enum-value-ordering", "identifier-too-long",
+    "require-table-schema",
 )  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def peers(root: Path, live: str) -> list[Judged]:
         python = environment(root / judge, requirement, "Django==5.2.*", "psycopg[binary]")
         exits = run_in(python, app, command, projects)
         found.append(Judged(judge, {name: "flagged" if code else "" for name, (code, _) in exits.items()}))
-    python = environment(root / "squawk", "squawk-cli", "Django==5.2.*", "psycopg[binary]")
+    python = environment(root / "squawk", "squawk-cli==2.70.0", "Django==5.2.*", "psycopg[binary]")
     squawk = python.parent / "squawk"
     said = {}
     for name, folder in projects.items():
@@ -213,7 +214,7 @@ for name, folder in projects.items():
             try:
                 django.setup()
                 from django.core.management import call_command
-                call_command(*command, **({"app_label": "store"} if "check_migrations" in command else {}))
+                call_command(*command)
             except SystemExit as error:
                 code = int(bool(error.code))
             except BaseException as error:

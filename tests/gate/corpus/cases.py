@@ -1,6 +1,6 @@
 """All of them."""
 
-from . import column_types, columns, constraints, data, indexes, releases, tables
+from . import column_types, columns, constraints, data, indexes, releases, statements, tables
 from .case import Case
 
 CASES: tuple[Case, ...] = (
@@ -9,6 +9,7 @@ CASES: tuple[Case, ...] = (
     *constraints.CASES,
     *indexes.CASES,
     *tables.CASES,
+    *statements.CASES,
     *data.CASES,
     *releases.CASES,
 )
