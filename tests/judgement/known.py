@@ -4,6 +4,8 @@ REVERSED = "what the reverse leaves (a validated constraint, an enum value, a na
 OPAQUE = "the statement is not judged"
 
 KNOWN: dict[str, str] = {
+    "insert over conflict": "INSERT … ON CONFLICT DO UPDATE of a whole table is not counted",
+    "select for update of everything": "row locks are not counted",
     "add own immutable function default": "only the database knows that the function is immutable",
     "check not valid that rows break": "the rehearsal does not run the old code after the contract phase",
     "positive integer to integer": REVERSED,

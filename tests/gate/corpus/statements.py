@@ -85,7 +85,7 @@ ALTERS: tuple[Case, ...] = (
     safe("trigger function alone", "nothing calls it", sql("CREATE FUNCTION store_t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE store_order SET total = 1; RETURN NEW; END'", "DROP FUNCTION store_t()")),
     safe("adopt the table of a many-to-many", "state only: the table is there", """migrations.SeparateDatabaseAndState(state_operations=[
         migrations.CreateModel("Use", [("id", models.BigAutoField(primary_key=True)), ("coupon", models.ForeignKey("store.Coupon", models.CASCADE)),
-            ("product", models.ForeignKey("store.Product", models.CASCADE))], options={"db_table": "store_coupon_products"}),
+            ("product", models.ForeignKey("store.Product", models.CASCADE))], options={"db_table": "store_coupon_products", "unique_together": {("coupon", "product")}}),
         migrations.AlterField("coupon", "products", models.ManyToManyField("store.Product", through="store.Use"))])"""),
     unsafe("rename the table of a many-to-many", "breaks_old", "the old code writes to the old name", """migrations.SeparateDatabaseAndState(
         database_operations=[migrations.RunSQL("ALTER TABLE store_coupon_products RENAME TO store_use", "ALTER TABLE store_use RENAME TO store_coupon_products")], state_operations=[

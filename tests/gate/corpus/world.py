@@ -184,8 +184,16 @@ class Copies:
         try:
             yield self.alias
         finally:
+            self._undo()
             if self._digest_or_nothing() != self._digest:
                 self.close()
+
+    def _undo(self) -> None:
+        """Whether it worked is seen by the digest."""
+        from django.db.migrations.executor import MigrationExecutor
+
+        with contextlib.suppress(Exception):
+            MigrationExecutor(connections[self.alias]).migrate([("store", LIVE[-1])])
 
     def _digest_or_nothing(self) -> str:
         """Closes the connection too: a case may have changed its session."""
