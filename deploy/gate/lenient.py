@@ -6,6 +6,7 @@ For judging only. What runs migrations takes Django's own loader, which stops at
 from __future__ import annotations
 
 import ast
+import os
 import pkgutil
 import sys
 import traceback
@@ -77,7 +78,7 @@ class LenientLoader(MigrationLoader):
             package = import_module(module_name)
             if was_loaded and hasattr(package, "__path__"):
                 reload(package)
-        except Exception as error:  # noqa: BLE001 – whatever a project's module raises is reported
+        except (Exception, SystemExit) as error:  # noqa: BLE001 – whatever a module raises is reported
             missing = isinstance(error, ModuleNotFoundError) and not explicit
             if not (missing and MIGRATIONS_MODULE_NAME in str(getattr(error, "name", "")).split(".")):
                 self._unreadable(label, label, _file_of(module_name), error)
@@ -95,11 +96,11 @@ class LenientLoader(MigrationLoader):
         module_name = f"{package.__name__}.{name}"
         try:
             return import_module(module_name).Migration(name, label)  # type: ignore[no-any-return]  # Django's
-        except Exception as error:  # noqa: BLE001 – as above
+        except (Exception, SystemExit) as error:  # noqa: BLE001 – as above
             self._unreadable(f"{label}.{name}", label, _file_of(module_name), error)
             return None
 
-    def _unreadable(self, place: str, label: str, file: Path | None, error: Exception) -> None:
+    def _unreadable(self, place: str, label: str, file: Path | None, error: BaseException) -> None:
         where = f"{_shown(file)}:{_line(error, file)}" if file else label
         problem = f"{type(error).__name__}: {' '.join(str(getattr(error, 'msg', error)).split())}"
         self.problems.append(UNREADABLE(file=where, problem=problem[:_LONGEST], place=place))
@@ -163,7 +164,7 @@ def _file_of(module_name: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
 
-def _line(error: Exception, file: Path | None) -> int:
+def _line(error: BaseException, file: Path | None) -> int:
     """The line of `file` at which importing it went wrong."""
     if isinstance(error, SyntaxError) and error.filename and file and Path(error.filename) == file:
         return error.lineno or 1
@@ -171,6 +172,18 @@ def _line(error: Exception, file: Path | None) -> int:
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
     ]
     return (lines[-1] if lines else None) or 1
+
+
+def culprit(error: BaseException) -> str:
+    """file:line of the project's module whose import raised `error`."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_shown(Path(error.filename))}:{error.lineno or 1}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and f"{os.sep}importlib{os.sep}" not in frame.filename
+    ]
+    return f"{_shown(Path(frames[-1].filename))}:{frames[-1].lineno}" if frames else "?"
 
 
 def _shown(path: Path) -> str:

@@ -28,7 +28,7 @@ from deploy.databases.drivers import engine_refusal
 from deploy.reporting.findings import Finding, Refusal
 
 from .findings import BROKEN_GRAPH, HISTORY, TWO_LEAVES
-from .lenient import LenientLoader
+from .lenient import LenientLoader, culprit
 from .project_findings import HALF_SQUASHED, ROUTERS, STATE_FAILS
 from .run_findings import UNREACHABLE
 from .walk import rename_bases, unshare
@@ -86,12 +86,11 @@ def _built(alias: str | None, kind: type[_Loader]) -> _Loader:
         return kind(connections[alias] if alias else None, ignore_no_migrations=True)
     except DatabaseError as error:
         raise Refusal(UNREACHABLE(alias=alias, problem=one_line(error))) from error
-    except (CircularDependencyError, NodeNotFoundError) as error:
+    except (BadMigrationError, CircularDependencyError, NodeNotFoundError) as error:
         raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
-    except BadMigrationError as error:
-        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
-    except Exception as error:  # a module of the project raised it
-        raise Refusal(BROKEN_GRAPH(problem=one_line(error)), exit_code=1) from error
+    except (Exception, SystemExit) as error:  # a module of the project raised it
+        problem = f"{culprit(error)}: {type(error).__name__}: {one_line(error)}"
+        raise Refusal(BROKEN_GRAPH(problem=problem), exit_code=1) from error
 
 
 def full_plan(loader: MigrationLoader) -> list[MigrationKey]:

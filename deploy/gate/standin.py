@@ -7,9 +7,10 @@ would be the live one, so its alias leads to the copy, as do those that Django's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -23,16 +24,16 @@ def standing_in(alias: str, scratch: str) -> Iterator[str]:
         yield alias
         return
     settings = dict(connections.settings)
-    live = {name: connections[name] for name in settings if name != scratch}
+    live = dict(_connections(set(settings) - {scratch}))
     entry = dict(settings[scratch])
-    mirrors = {name for name in live if (settings[name].get("TEST") or {}).get("MIRROR") == alias}
+    mirrors = {name for name in settings if (settings[name].get("TEST") or {}).get("MIRROR") == alias}
     make = connections.create_connection
 
     def make_or_refuse(name: str) -> BaseDatabaseWrapper:
         """Connections are made per thread: this is asked in those that a migration starts, too."""
         return connection_like(name) if name in refused else make(name)
 
-    refused = set(live) - mirrors - {alias}
+    refused = set(settings) - mirrors - {alias, scratch}
     connections.create_connection = make_or_refuse  # type: ignore[assignment,method-assign]  # put back below
     try:
         for name in {alias} | mirrors:
@@ -48,5 +49,15 @@ def standing_in(alias: str, scratch: str) -> Iterator[str]:
         connections[alias].close()
         for name in {alias} | mirrors:
             connections.settings[name] = settings[name]
+        for name in set(settings) - set(live) - {scratch}:
+            with suppress(AttributeError):  # it was not asked for
+                del connections[name]
         for name, connection in live.items():
             connections[name] = connection
+
+
+def _connections(names: Iterable[str]) -> Iterator[tuple[str, BaseDatabaseWrapper]]:
+    """This thread's; not those of engines whose driver is not installed."""
+    for name in names:
+        with suppress(ImproperlyConfigured, ImportError):
+            yield name, connections[name]

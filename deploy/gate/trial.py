@@ -79,7 +79,7 @@ class Trial:
                         observer.finish()
                 else:
                     apply_in_pieces(self.executor, state, migration)
-        except Exception as error:  # noqa: BLE001 – whatever a migration raises is what the rehearsal is for
+        except (Exception, SystemExit) as error:  # noqa: BLE001 – what it raises is the answer
             problem = f"{type(error).__name__}: {database_text(error)}"
             self.result.findings.append(FAILS_ON_COPY(problem=problem, place=place(key)))
             return False

@@ -301,3 +301,51 @@ class Odd(models.Field):
         assert ran.code == 1
         assert "M040" in ran.ids("old.0002_work")
         assert "DoesNotExist" in ran.text("M040")
+
+
+def test_packages_of_others_are_not_judged_for_their_history(project: OldProject) -> None:
+    """What an installed package brings is judged when it is pending; its history is not the project's to change."""
+    folder = project.root / "lib" / "site-packages"
+    project.paths = [str(folder)]
+    project.apps.append("bought")
+    for name in ("__init__.py", "migrations/__init__.py"):
+        project.file(f"lib/site-packages/bought/{name}", "")
+    project.file(
+        "lib/site-packages/bought/models.py",
+        "from django.db import models\n" + MODEL.replace("name", "title"),
+    )
+    project.file("lib/site-packages/bought/migrations/0001_initial.py", FIRST["0001_initial"])
+    assert project.manage("migrate") == 0
+    project.file("lib/site-packages/bought/migrations/0002_late.py", late(after="bought.0001_initial"))
+    assert project.run("check", "--all").ids() == ["M001"]
+    assert project.run("check").ids() == ["M001"]
+    assert project.run("check").ids("bought.0002_late") == ["M001"]
+
+
+def test_leftovers_of_index_together(project: OldProject) -> None:
+    project.databases["default"] = ABSENT
+    together = ITEM.replace("])", '], options={"index_together": {("id", "name")}})')
+    project.app("old", "", {
+        "0001_initial": migration(together),
+        "0002_named": migration(
+            'migrations.RenameIndex("item", new_name="named", old_fields=("id", "name"))', after="old.0001_initial"),
+        "0003_none": migration('migrations.RemoveIndex("item", "named")', after="old.0002_named"),
+    })  # fmt: skip
+    ran = project.run("check", "--all")
+    assert not NOT_JUDGED & set(ran.ids())
+    assert ran.ids("old.0001_initial") == ran.ids("old.0002_named") == []
+    assert ran.ids("old.0003_none") == ["M036"]
+
+
+def test_a_rehearsal_outlives_what_ends_a_process_and_engines_that_cannot_be_loaded(
+    project: OldProject,
+) -> None:
+    project.databases["archive"] = {"ENGINE": "django.db.backends.mysql", "NAME": "archive"}
+    project.databases["replica"] = {"ENGINE": "gone.backend", "TEST": {"MIRROR": "default"}}
+    leave = "migrations.RunPython(leave, migrations.RunPython.noop)"
+    head = "import sys\ndef leave(apps, schema_editor):\n    sys.exit('no data')"
+    project.app("old", MODEL, {**FIRST, "0002_leave": migration(leave, after="old.0001_initial", head=head)})
+    (project.root / "deploy_scratch_copy").write_bytes(b"")
+    ran = project.run("rehearse", "--scratch", "deploy_scratch_copy", "--deployed-from-database")
+    assert (ran.code, ran.ids("old.0002_leave")) == (1, ["M040"])
+    assert "SystemExit" in ran.text("M040")

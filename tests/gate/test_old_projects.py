@@ -51,6 +51,7 @@ BROKEN_MODULES = {
     "removed_model": "from removed_model.models import Gone",
     "removed_field_class": "models.NullBooleanFieldOfOld()",
     "raises": "raise ValueError('no')",
+    "exits": "raise SystemExit('no')",
     "syntax": "def (",
     "missing_library": "import django.contrib.gis.db.models",
 }
@@ -82,7 +83,9 @@ def test_what_runs_migrations_takes_no_such_liberty(unreadable: OldProject) -> N
     ran = unreadable.run("apply", "--phase", "all")
     assert ran.code == 1
     assert "apply" not in [step["name"] for step in ran.report["steps"]]
-    assert unreadable.run("wait", "--timeout", "0").ids() == ["M006"]
+    ran = unreadable.run("wait", "--timeout", "0")
+    assert ran.ids() == ["M006"]
+    assert "migrations/0002_old.py:2: " in ran.text("M006")
 
 
 # App name: operations of its second migration, what they need, and the finding that they get.
