@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.migrations.operations import RunPython
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import Model, UniqueConstraint
 
@@ -20,7 +21,7 @@ from .findings import UNBATCHED
 from .function_source import source_of
 from .offline import Collected, flattened
 from .plan import is_own
-from .row_writes import Write, direct_models, writes_of
+from .row_writes import Write, direct_models, models_asked_for, writes_of
 from .source import place_in
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 ROW_BY_ROW = FindingType(
     "deploy.M113",
     "warning",
-    "{function} writes the rows of {model} one by one in one transaction: each stays locked until the last "
-    "one is done.",
-    "Do it in batches, outside of a transaction:\n{code}",
+    "{function} writes the rows of {model} {how} in one transaction: each stays locked until the last one is "
+    "done.",
+    "Do it in batches, each of them a transaction of its own:\n{code}",
     why="Writers of a locked row wait until the migration commits; how long that is, grows with the table.",
 )
 DIRECT_MODEL = FindingType(
@@ -47,6 +48,14 @@ WRONG_ARGUMENTS = FindingType(
     "error",
     "RunPython calls {function} with (apps, schema_editor), and it is {function}{signature}.",
     "def {function}(apps, schema_editor):",
+)
+
+
+NO_SUCH_MODEL = FindingType(
+    "deploy.M116",
+    "error",
+    "{function} asks for the model {model}, which is not there at this point of the history: LookupError.",
+    "Correct the name, or let this migration depend on the one that makes the model.",
 )
 
 
@@ -74,10 +83,13 @@ def data_findings(
             name = getattr(source.definition, "name", "lambda")
             for label in direct_models(source, _class_of):
                 yield _direct(name, label, where)
-            if function is operation.reverse_code or vendor != "postgresql":
+            if function is operation.reverse_code:
                 continue  # going back is done by hand, and seldom beside traffic
+            for label in models_asked_for(source):
+                if _is_missing(collected, before, label):
+                    yield NO_SUCH_MODEL(function=name, model=label, place=where)
             writes = writes_of(source, lambda model, fields: _is_unique(before, model, fields), _class_of)
-            for write in writes:
+            for write in writes if vendor == "postgresql" else ():
                 if found := _write(write, name, before, catalog, where, atomic=bool(atomic)):
                     yield found
 
@@ -112,8 +124,28 @@ def _write(
         return None
     code = _batches(function, write)
     if write.in_loop:
-        return ROW_BY_ROW(function=function, model=write.rows.model, code=code, place=where)
+        how = "in batches, but all" if write.in_batches else "one by one"
+        return ROW_BY_ROW(function=function, model=write.rows.model, how=how, code=code, place=where)
     return UNBATCHED(verb=f"{function}: {write.verb}", table=table, code=code, place=where)
+
+
+def _is_missing(collected: Collected, before: ProjectState, label: str) -> bool:
+    """Only of apps that the state has: what an unmigrated app or one that is not installed has is unknown."""
+    app_label, _, name = label.partition(".")
+    if not name or not any(app == app_label for app, _ in before.models) or app_label in before.real_apps:
+        return False
+    made = {
+        str(getattr(one, attribute, "")).lower()
+        for one in _all_operations(collected.migration.operations)
+        for attribute in ("name", "new_name")
+    }
+    return (app_label, name.lower()) not in before.models and name.lower() not in made
+
+
+def _all_operations(operations: Sequence[Operation]) -> Iterator[Operation]:
+    for one in operations:
+        yield one
+        yield from _all_operations(getattr(one, "state_operations", None) or ())
 
 
 def _model(before: ProjectState, label: str) -> ModelState | None:

@@ -29,22 +29,29 @@ _DEEPEST_CALL = 3
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A model (`app_label.Model`) or a queryset of its rows; `bounded` when they are few."""
+    """A model (`app_label.Model`) or a queryset of its rows; `bounded` when they are few, `chunk` when they
+    are one of many portions.
+    """
 
     model: str
     queryset: bool = False
     bounded: bool = False
+    chunk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """UPDATE or DELETE of `rows`: by one statement, or in a loop by a statement for each row."""
+    """UPDATE or DELETE of `rows`: by one statement, or in a loop by a statement for each row or portion."""
 
     verb: str
     rows: Rows
     in_loop: bool
+    in_batches: bool
     line: int
 
+
+# What a loop works on that cuts its work into portions in a way that is not followed further.
+_PORTION = Rows("", queryset=True, bounded=True, chunk=True)
 
 IsUnique = Callable[[str, frozenset[str]], bool]
 ClassOf = Callable[[object], str]
@@ -86,10 +93,14 @@ class _Reader:
             if isinstance(statement, ast.For):
                 yield from self._calls(statement.iter, depth, row)
                 rows = self.rows(statement.iter)
+                names = [n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)]
                 walked = None
-                if rows and rows.queryset and not rows.bounded and not batches:
-                    names = [n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)]
+                if rows and rows.queryset and (rows.chunk or not (rows.bounded or batches)):
                     walked = (names[-1] if names else "", rows)
+                    if rows.chunk and names:
+                        self.seen[names[-1]] = rows
+                elif batches and not row:
+                    walked = ("", _PORTION)
                 yield from self._block(statement.body, depth, walked or row, batches=batches)
                 yield from self._block(statement.orelse, depth, row, batches=batches)
                 continue
@@ -97,10 +108,11 @@ class _Reader:
                 for part in _as_list(getattr(statement, inner, None)):
                     yield from self._calls(part, depth, row)
             nested = False
+            around = ("", _PORTION) if batches and not row and isinstance(statement, ast.While) else row
             for inner in ("body", "orelse", "finalbody"):
                 if block := getattr(statement, inner, None):
                     nested = True
-                    yield from self._block(block, depth, row, batches=batches)
+                    yield from self._block(block, depth, around, batches=batches)
             for handler in getattr(statement, "handlers", ()):
                 yield from self._block(handler.body, depth, row, batches=batches)
             if not nested:
@@ -146,15 +158,18 @@ class _Reader:
             return
         verb = "DELETE" if "delete" in name else "UPDATE"
         if row and isinstance(method.value, ast.Name) and method.value.id == row[0]:
-            yield Write(verb, row[1], True, call.lineno)  # noqa: FBT003 – in_loop
+            yield Write(verb, row[1], in_loop=True, in_batches=row[1].chunk, line=call.lineno)
             return
         rows = self.rows(method.value)
         if rows is None or not rows.queryset or name == "save":
             return
-        if row:
-            yield Write(verb, rows, True, call.lineno)  # noqa: FBT003 – in_loop
+        in_batches = any(keyword.arg == "batch_size" for keyword in call.keywords) or bool(
+            row and row[1].chunk
+        )
+        if row or in_batches:
+            yield Write(verb, rows, in_loop=True, in_batches=in_batches, line=call.lineno)
         elif not rows.bounded and name != "bulk_update":
-            yield Write(verb, rows, False, call.lineno)  # noqa: FBT003 – not in_loop
+            yield Write(verb, rows, in_loop=False, in_batches=False, line=call.lineno)
 
     def rows(self, node: ast.expr) -> Rows | None:
         """The model or queryset that an expression is, or None where it is neither, or cannot be told."""
@@ -191,7 +206,8 @@ class _Reader:
         if first is None or not first.queryset:
             return None
         whole = isinstance(function, ast.Name) and function.id in _ALL_OF_IT
-        return first if whole else replace(first, bounded=True)  # chunked(rows, 1000), Paginator(rows, 1000)
+        # chunked(rows, 1000), islice(rows, 1000), Paginator(rows, 1000)
+        return first if whole else replace(first, bounded=True, chunk=True)
 
     def _few(self, model: str, call: ast.Call) -> bool:
         """The filter names single rows or a range of keys."""
@@ -239,6 +255,28 @@ def direct_models(source: Source, class_of: ClassOf) -> list[str]:
             if used is not None and (label := class_of(_value(used, names))):
                 found.setdefault(label)
     return list(found)
+
+
+def models_asked_for(source: Source) -> list[str]:
+    """Labels that the function asks its `apps` for, where a model that is not there would stop it."""
+    given = {argument.arg for argument in source.definition.args.args}
+    caught = {
+        id(one)
+        for block in ast.walk(source.definition)
+        if isinstance(block, ast.Try | ast.If)
+        for one in ast.walk(block)
+    }
+    return list(
+        dict.fromkeys(
+            _model_named(one).model
+            for one in ast.walk(source.definition)
+            if isinstance(one, ast.Call)
+            and isinstance(one.func, ast.Attribute)
+            and one.func.attr == "get_model"
+            and getattr(one.func.value, "id", "") in given
+            and id(one) not in caught
+        )
+    )
 
 
 def _imported(node: Definition) -> dict[str, object]:

@@ -44,22 +44,24 @@ ATOMIC = {
         "apps.get_model('shop', 'Customer').objects.filter(email='a').update(name='b')", set()),
     "a row that was got": (GET + "o = Order.objects.get(note='x')\no.save()\no.delete()", set()),
     "a slice": (GET + "for o in Order.objects.order_by('pk')[:1000]:\n    o.save()", set()),
+    # batches, but all in one transaction
     "batches by key": (
         GET + "last = 0\nwhile keys := list(Order.objects.filter(pk__gt=last).values_list('pk', flat=True)[:1000]):\n"
-        "    Order.objects.filter(pk__in=keys).update(total=1)\n    last = keys[-1]", set()),
+        "    Order.objects.filter(pk__in=keys).update(total=1)\n    last = keys[-1]", {"deploy.M113"}),
     "batches by range": (
         GET + "for start in range(0, 10**6, 1000):\n"
-        "    Order.objects.filter(pk__range=(start, start + 999)).update(total=1)", set()),
+        "    Order.objects.filter(pk__range=(start, start + 999)).update(total=1)", {"deploy.M113"}),
     "an iterator in batches": (
         GET + "from itertools import islice\nrows = Order.objects.iterator(chunk_size=1000)\n"
         "while batch := list(islice(rows, 1000)):\n"
-        "    for o in batch:\n        o.total = 1\n    Order.objects.bulk_update(batch, ['total'])", set()),
+        "    for o in batch:\n        o.total = 1\n    Order.objects.bulk_update(batch, ['total'])", {"deploy.M113"}),
     "bulk_update with a batch size": (
         GET + "rows = []\nfor o in Order.objects.all():\n    o.total = 1\n    rows.append(o)\n"
-        "Order.objects.bulk_update(rows, ['total'], batch_size=500)", set()),
+        "Order.objects.bulk_update(rows, ['total'], batch_size=500)", {"deploy.M113"}),
     "paginator": (
         GET + "from django.core.paginator import Paginator\n"
-        "for page in Paginator(Order.objects.order_by('pk'), 500):\n    for o in page:\n        o.save()", set()),
+        "for page in Paginator(Order.objects.order_by('pk'), 500):\n    for o in page:\n        o.save()", {"deploy.M113"}),
+    # fine
     "reading": (GET + "for o in Order.objects.all():\n    print(o.note)", set()),
     "a dict": ("d = {}\nd.update(a=1)\nfor x in [1]:\n    d.update(b=2)", set()),
     "creating": (GET + "Order.objects.create(note='x', total=1)", set()),
@@ -196,6 +198,28 @@ def test_the_reverse_function_is_called_in_the_same_way(app: Shop, live: str) ->
     (finding,) = findings(live)
     assert finding.id == "deploy.M115"
     assert "back(apps)" in finding.message
+
+
+@pytest.mark.parametrize("label", ['"shop", "Nothing"', '"shop.Nothing"'])
+def test_a_model_that_is_not_there(app: Shop, live: str, label: str) -> None:
+    write(app, f"apps.get_model({label})")
+    (finding,) = findings(live)
+    assert (finding.id, finding.level) == ("deploy.M116", "error")
+    assert "shop.Nothing" in finding.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "try:\n    apps.get_model('shop', 'Nothing')\nexcept LookupError:\n    pass",
+        "apps.get_model('elsewhere', 'Nothing')",
+        "apps.get_model('shop', 'Later')",
+    ],
+)
+def test_a_model_that_may_be_there(app: Shop, live: str, body: str) -> None:
+    later = 'migrations.CreateModel("Later", [("id", models.BigAutoField(primary_key=True))])'
+    write(app, body, operations=f"{later}, {RUN}")
+    assert findings(live) == []
 
 
 def test_code_that_has_no_source_is_passed_over(app: Shop, live: str) -> None:
