@@ -21,7 +21,7 @@ from . import plan
 from .attempts import Attempts
 from .blockers import Blocker
 from .lookout import Lookout
-from .pieces import Interrupted, apply_in_pieces, forget_finished
+from .pieces import Interrupted, apply_in_pieces, forget_finished, take_back_in_pieces
 from .plan import MigrationKey, place
 from .run_findings import (
     NOT_REVERSIBLE,
@@ -99,7 +99,10 @@ def reverse(
         for done, key in enumerate(todo):
             migration = executor.loader.graph.nodes[key]
             step.progress(done, len(todo), unit="migrations", note=place(key))
-            attempts.run(key, migration, states[key], executor.unapply_migration, forwards=False)
+            act = executor.unapply_migration
+            if not migration.atomic:
+                act = partial(take_back_in_pieces, executor)
+            attempts.run(key, migration, states[key], act, forwards=False)
         if todo:
             _signal_after(alias, plan.state_of(_executor(alias).loader, plan.applied(alias)))
         _facts(step, session)

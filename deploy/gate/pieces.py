@@ -7,18 +7,15 @@ names (none of its migrations can have a colon), and they go when the migration 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Literal
 
 import django
-from django.db import DatabaseError, InterfaceError, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import transaction
 from django.db.migrations import Migration
+from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from deploy.reporting.findings import Refusal
@@ -27,8 +24,9 @@ from .effects import effects, statement_count, statement_kinds
 from .errors import database_text, sqlstate
 from .offline import collect, flattened
 from .plan import place
-from .presence import EVIDENCE, REPEATABLE, VISIBLE, is_there
-from .run_findings import HALF_DATA, HALF_SCHEMA
+from .presence import REPEATABLE, is_evidence, is_there, is_visible
+from .progress import Progress, Watch
+from .run_findings import HALF_BACK, HALF_DATA, HALF_SCHEMA
 
 # What to do with an operation on data that was interrupted: refuse, run it once more, or take it for done.
 Interrupted = Literal["", "again", "done"]
@@ -57,69 +55,40 @@ def apply_in_pieces(
     return _Pieces(executor, migration, interrupted).run(state)
 
 
+def take_back_in_pieces(
+    executor: MigrationExecutor, state: ProjectState, migration: Migration
+) -> ProjectState:
+    """Take back a migration with `atomic = False`, or what is left of it; returns the state before it.
+
+    Raises:
+        Refusal: deploy.M058 as `apply_in_pieces`, M065 for an operation on data that was interrupted.
+        IrreversibleError: before anything is changed.
+    """
+    return _Pieces(executor, migration, "", back=True).run_back(state)
+
+
 def forget_finished(executor: MigrationExecutor) -> None:
     """Remove what is left of migrations that another tool has finished and recorded."""
     rows = executor.recorder.migration_qs.filter(name__contains=":")
     applied = set(executor.recorder.applied_migrations())
     for row in rows:
-        if (row.app, row.name.partition(":")[0]) in applied:
+        if ":back:" not in row.name and (row.app, row.name.partition(":")[0]) in applied:
             row.delete()
 
 
-class _Progress:
-    def __init__(self, recorder: MigrationRecorder, migration: Migration) -> None:
-        self.recorder = recorder
-        self.app, self.name = migration.app_label, migration.name
-        self.rows = recorder.migration_qs.filter(app=self.app, name__startswith=f"{self.name}:")
-        self.names = set(self.rows.values_list("name", flat=True))
-
-    def is_begun(self, position: int) -> bool:
-        return f"{self.name}:{position}" in self.names
-
-    def is_done(self, position: int) -> bool:
-        return f"{self.name}:{position}:done" in self.names
-
-    def begin(self, position: int) -> None:
-        if not self.is_begun(position):
-            self.recorder.record_applied(self.app, f"{self.name}:{position}")
-            self.names.add(f"{self.name}:{position}")
-
-    def finish(self, position: int) -> None:
-        self.recorder.record_applied(self.app, f"{self.name}:{position}:done")
-
-    def forget(self, position: int) -> None:
-        with suppress(DatabaseError, InterfaceError):  # a lost connection: it stays begun
-            self.recorder.record_unapplied(self.app, f"{self.name}:{position}")
-
-
-class _Watch:
-    """Leaves out statements whose effect is there, and sees whether anything was written."""
-
-    def __init__(self, connection: BaseDatabaseWrapper, *, skips: bool, ours: bool) -> None:
-        self.connection, self.ours = connection, ours
-        self.skips = skips and connection.vendor == "postgresql"
-        self.wrote = False
-        self.evident = False
-
-    def __call__(
-        self, execute: Callable[..., Any], sql: str, params: Any, many: Any, context: dict[str, Any]
-    ) -> Any:
-        if self.skips:
-            with self.connection.connection.cursor() as cursor:
-                found = effects(str(sql))
-                if is_there(cursor, found, ours=self.ours):
-                    self.evident = self.evident or any(effect.kind in EVIDENCE for effect in found)
-                    return None
-        result = execute(sql, params, many, context)
-        self.wrote = self.wrote or not str(sql).lstrip().upper().startswith(("SELECT", "SHOW", "SET "))
-        return result
-
-
 class _Pieces:
-    def __init__(self, executor: MigrationExecutor, migration: Migration, interrupted: Interrupted) -> None:
+    def __init__(
+        self,
+        executor: MigrationExecutor,
+        migration: Migration,
+        interrupted: Interrupted,
+        *,
+        back: bool = False,
+    ) -> None:
+        self.back = back
         self.executor, self.migration, self.interrupted = executor, migration, interrupted
         self.connection = executor.connection
-        self.progress = _Progress(executor.recorder, migration)
+        self.progress = Progress(executor.recorder, migration, back=back)
         # The last operation whose effect is there although no run of ours has begun it.
         self.found = -1
 
@@ -142,12 +111,34 @@ class _Pieces:
             self.progress.rows.delete()
         return state
 
+    def run_back(self, state: ProjectState) -> ProjectState:
+        label = self.migration.app_label
+        states = [state]
+        for operation in self.migration.operations:
+            if not operation.reversible:
+                raise IrreversibleError(f"Operation {operation} in {self.migration} is not reversible")
+            after = states[-1].clone()
+            operation.state_forwards(label, after)
+            states.append(after)
+        with self.connection.schema_editor(atomic=False) as editor:
+            for position, operation in reversed(list(enumerate(self.migration.operations))):
+                if not self.progress.is_done(position):
+                    self._operation(position, operation, states[position], states[position + 1], editor)
+        with transaction.atomic(using=self.connection.alias):
+            for app, name in (*self.migration.replaces, (label, self.migration.name)):
+                self.executor.recorder.record_unapplied(app, name)
+            self.progress.rows.delete()
+        return state
+
     def _operation(
         self, position: int, operation: Operation, before: ProjectState, after: ProjectState, editor: Any
     ) -> None:
-        on_data, whole = acts_on_data(operation), self._is_one_transaction(operation)
+        on_data = acts_on_data(operation, back=self.back)
+        whole = self._is_one_transaction(operation)
         begun = self.progress.is_begun(position)
         if on_data and ((begun and not whole) or (self.found >= 0 and not begun)):
+            if self.back:
+                raise Refusal(HALF_BACK(**self._which(position, operation)), exit_code=1)
             if not self.interrupted:
                 raise Refusal(self._half_data(position, operation, begun=begun), exit_code=1)
             choice, self.interrupted = self.interrupted, ""
@@ -156,11 +147,14 @@ class _Pieces:
                 self.progress.finish(position)
                 return
         self.progress.begin(position)
-        watch = _Watch(self.connection, skips=not on_data, ours=begun)
+        watch = Watch(self.connection, skips=not on_data, ours=begun)
 
         def act() -> None:
             with self.connection.execute_wrapper(watch):
-                operation.database_forwards(self.migration.app_label, editor, before, after)
+                if self.back:
+                    operation.database_backwards(self.migration.app_label, editor, after, before)
+                else:
+                    operation.database_forwards(self.migration.app_label, editor, before, after)
                 for sql in editor.deferred_sql:
                     editor.execute(sql, params=None)
                 editor.deferred_sql.clear()
@@ -184,11 +178,12 @@ class _Pieces:
 
     def _is_one_transaction(self, operation: Operation) -> bool:
         """It can share a transaction with the record of its end, and loses nothing by that."""
-        if not acts_on_data(operation):
+        if not acts_on_data(operation, back=self.back):
             return self.connection.vendor == "sqlite"  # there, a table is changed by copying it
-        if isinstance(operation, RunSQL) and isinstance(operation.sql, str):
+        script = getattr(operation, "reverse_sql" if self.back else "sql", None)
+        if isinstance(operation, RunSQL) and isinstance(script, str):
             # PostgreSQL runs a script without BEGIN as one transaction anyway.
-            kinds = statement_kinds(operation.sql)
+            kinds = statement_kinds(script)
             return kinds <= {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt"}
         return bool(operation.atomic)
 
@@ -203,7 +198,7 @@ class _Pieces:
             there = [
                 one.position
                 for one in collected.statements
-                if any(effect.kind in EVIDENCE for effect in one.effects)
+                if any(is_evidence(effect) for effect in one.effects)
                 and is_there(cursor, list(one.effects), ours=False)
             ]
         return max(there, default=-1)
@@ -225,24 +220,41 @@ class _Pieces:
         )
 
     def _which(self, position: int, operation: Operation) -> dict[str, Any]:
+        count = len(self.migration.operations)
+        if self.back:
+            done = (
+                f"operations {count} to {position + 2} are taken back"
+                if position + 1 < count
+                else "nothing else is"
+            )
+        else:
+            done = f"operations 1 to {position} are done" if position else "nothing before it"
         return {
             "number": position + 1,
-            "count": len(self.migration.operations),
+            "count": count,
             "operation": operation.describe(),
-            "done": f"operations 1 to {position} are done" if position else "nothing before it",
+            "done": done,
             "place": place((self.migration.app_label, self.migration.name)),
         }
 
 
-def acts_on_data(operation: Operation) -> bool:
-    """What it does cannot be seen in the schema: whether it ran, only its record can tell."""
+def acts_on_data(operation: Operation, *, back: bool = False) -> bool:
+    """What it does cannot be seen in the schema: whether it ran, only its record can tell.
+
+    `back`: what it does when it is taken back.
+    """
     for one in flattened([operation]):
         if isinstance(one, RunSQL):
-            texts = [one.sql] if isinstance(one.sql, str) else [str(part) for part in one.sql]
-            found = [effect.kind for text in texts for effect in effects(text)]
-            is_empty = not any(found) and not any(statement_count(text) for text in texts)
-            if not is_empty and not (found and set(found) <= REPEATABLE | VISIBLE):
+            sql = one.reverse_sql if back else one.sql
+            texts = [sql] if isinstance(sql, str) else [str(part) for part in sql or ()]
+            found = [effect for text in texts for effect in effects(text)]
+            is_empty = not found and not any(statement_count(text) for text in texts)
+            shows = all(effect.kind in REPEATABLE or is_visible(effect) for effect in found)
+            if not is_empty and not (found and shows):
                 return True
-        elif isinstance(one, RunPython) or not one.reduces_to_sql:
+        elif isinstance(one, RunPython):
+            if (one.reverse_code if back else one.code) is not RunPython.noop:
+                return True
+        elif not one.reduces_to_sql:
             return True
     return False

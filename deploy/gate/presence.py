@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from .effect import Effect, normal_type
@@ -40,11 +41,22 @@ _INDEX = (
 )
 
 
+_RENAMES = {"RENAME CONSTRAINT", "ALTER INDEX … RENAME"}
 _DETACHED = (
     "SELECT to_regclass(quote_ident(%s)) IS NOT NULL AND to_regclass(quote_ident(%s)) IS NOT NULL"
     " AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass(quote_ident(%s))"
     " AND inhrelid = to_regclass(quote_ident(%s)))"
 )
+
+
+def is_visible(effect: Effect) -> bool:
+    """`is_there` can tell whether it has happened."""
+    return effect.kind in VISIBLE or effect.verb in _RENAMES
+
+
+def is_evidence(effect: Effect) -> bool:
+    """That it has happened shows that the migration has run before."""
+    return effect.kind in EVIDENCE or effect.verb in _RENAMES
 
 
 def is_there(cursor: Any, effects: list[Effect], *, ours: bool) -> bool:
@@ -54,7 +66,7 @@ def is_there(cursor: Any, effects: list[Effect], *, ours: bool) -> bool:
     `ours`: an earlier run of ours had begun the operation, so that a column without its default was once
     filled by it. `cursor` is PostgreSQL's own, not Django's.
     """
-    answers = [_one(cursor, effect, ours=ours) for effect in effects if effect.kind in VISIBLE]
+    answers = [_one(cursor, effect, ours=ours) for effect in effects if is_visible(effect)]
     known = [answer for answer in answers if answer is not None]
     return bool(known) and all(known)
 
@@ -96,6 +108,11 @@ def _one(cursor: Any, effect: Effect, *, ours: bool) -> bool | None:
         return index_state(cursor, effect) == "same" if effect.name else None
     if kind == "drop_index":
         return index_state(cursor, effect) == "absent"
+    if effect.verb == "ALTER INDEX … RENAME":
+        return _index(cursor, effect.new) and (effect.name == effect.new or not _index(cursor, effect.name))
+    if effect.verb == "RENAME CONSTRAINT":
+        old, new = (_constraint(cursor, replace(effect, name=name)) for name in (effect.name, effect.new))
+        return bool(new and not old)
     if kind == "detach":
         return is_detached(cursor, effect)
     contype = _constraint(cursor, effect) if effect.name else None
@@ -110,6 +127,10 @@ def _same_column(there: Any, effect: Effect, *, ours: bool) -> bool:
     kind, not_null, has_default = there
     filled = has_default or effect.default is None or not_null or ours
     return bool(normal_type(kind) == effect.new and not_null == effect.not_null and filled)
+
+
+def _index(cursor: Any, name: str) -> bool:
+    return cursor.execute(_INDEX, [name]).fetchone() is not None
 
 
 def _table(cursor: Any, name: str) -> bool:

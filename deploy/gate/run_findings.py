@@ -165,3 +165,11 @@ POOLED = FindingType(
     why="Behind PgBouncer in transaction mode, what a session sets or locks stays with a server session that "
     "another client gets next.",
 )
+HALF_BACK = FindingType(
+    "deploy.M065",
+    "error",
+    "Operation {number} of {count} ({operation}) was interrupted while it was taken back, and data does not "
+    "show how far it came.",
+    "Restore the backup that was taken before it: python manage.py restoredb",
+    why="A migration with atomic = False keeps what was taken back before it was killed.",
+)

@@ -20,7 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
 
-from . import concurrently, pooler, turn
+from . import concurrently, limits, pooler, turn
 from .effect import Effect
 from .effects import effects
 from .every_connection import limited
@@ -34,12 +34,8 @@ _ON_DATA = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "SAVEPOINT", "RELEAS
 # Of `deadlock_timeout`, which a session that waits for us lets pass before it looks for a circle and fails:
 # a second lock of a transaction is given up earlier, so that the circle has gone by then.
 _OF_DEADLOCK_TIMEOUT = 0.5
-# A value that psycopg would bind is not allowed in SET; set_config takes one. The project's own
-# statement_timeout is what RESET would bring: the role's, the database's or the server's.
-_SET_LIMITS = """
-SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', coalesce(%s, (
-    SELECT reset_val || coalesce(unit, '') FROM pg_settings WHERE name = 'statement_timeout')), false)
-"""
+# For asking the server to end a statement, when a signal has ended the wait for it.
+_CANCEL_SECONDS = 5.0
 # Of the limit, in the first attempt.
 _FIRST = 0.25
 # No limit is so short that a lock which is free at once could miss it.
@@ -94,16 +90,14 @@ class Applier:
         else:
             self._session = self.connection.connection
             self._pid = pooler.backend_pid(self._session)
-            with self._session.cursor() as cursor:  # the unit of this setting is ms
-                cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'")
-                self._deadlock_seconds = cursor.fetchone()[0] / 1000
+            limits.watch_client(self._session)
+            self._deadlock_seconds = limits.deadlock_seconds(self._session)
         self._limit(self.limit_seconds)
 
     def disarm(self) -> None:
         """Give the session back as it was."""
         if self.connection.vendor == "postgresql" and self.connection.connection is self._session:
-            with self._session.cursor() as cursor:
-                cursor.execute("RESET lock_timeout; RESET statement_timeout")
+            limits.reset(self._session)
 
     def was_held_too_long(self) -> bool:
         """The last statement, which has just failed, had used up its time for holding a lock."""
@@ -141,7 +135,7 @@ class Applier:
         if self.connection.connection is not self._session:
             self.arm()
         text = self.statement = str(sql)
-        send = partial(execute, sql, params, many, context)
+        send = partial(self._sent, partial(execute, sql, params, many, context))
         if not self.connection.in_atomic_block:
             self._held_since = None
             self._new_tables.clear()
@@ -152,6 +146,20 @@ class Applier:
         if "lock_timeout" in f"{sql} {params}".lower() or "discard" in text.lower():
             self._limit(self.limit_seconds)  # no migration may wait without it
         return result
+
+    def _sent(self, execute: Callable[[], Any]) -> Any:
+        """A signal ends the statement on the server too: it would go on there, with its locks."""
+        from psycopg import Error as DriverError
+
+        try:
+            return execute()
+        except Exception:
+            raise
+        except BaseException:
+            with suppress(DatabaseError, DriverError):  # gone: its statement goes with it
+                self._session.cancel_safe(timeout=_CANCEL_SECONDS)
+            self._session.close()
+            raise
 
     def _schema_statement(self, send: Callable[[], Any], text: str) -> Any:
         found = effects(text)
@@ -223,13 +231,9 @@ class Applier:
         return max(self.deadline - time.monotonic(), self.limit_seconds)
 
     def _limit(self, wait_seconds: float, whole_seconds: float | None = None) -> None:
-        """Set lock_timeout, and statement_timeout: to `whole_seconds`, or back to the project's own."""
         session = self.connection.connection
-        if session is None or session.closed:
-            return
-        whole = None if whole_seconds is None else f"{round(whole_seconds * 1000)}ms"
-        with session.cursor() as cursor:
-            cursor.execute(_SET_LIMITS, [f"{round(wait_seconds * 1000)}ms", whole])
+        if session is not None and not session.closed:
+            limits.put(session, wait_seconds, whole_seconds)
 
 
 @contextmanager

@@ -145,6 +145,8 @@ def _rename(node: Any) -> list[Effect]:
         return [Effect("rename_column", table, node.subname, new=node.newname, verb="RENAME COLUMN")]
     if kind == "OBJECT_TABCONSTRAINT":
         return [Effect("other", table, name=node.subname, new=node.newname, verb="RENAME CONSTRAINT")]
+    if kind == "OBJECT_INDEX":
+        return [Effect("other", name=table, new=node.newname, verb="ALTER INDEX … RENAME")]
     harmless = {"OBJECT_INDEX", "OBJECT_SEQUENCE", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"}
     return [Effect("other" if kind in harmless else "opaque", verb=f"ALTER {_noun(kind)} … RENAME")]
 

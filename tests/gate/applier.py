@@ -1,17 +1,36 @@
 """A process of its own that applies a shop's migrations: `python -m tests.gate.applier JSON`.
 
-JSON: root and package of the app, the DATABASES entry, DEPLOY changes, and the migrations' names.
+JSON: root and package of the app, the DATABASES entry, DEPLOY changes, the migrations' names, and perhaps
+`signal` and `at`: which one it sends itself before which statement that is no SELECT.
 Prints what it applied, or the ids of the findings that stopped it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 
 import django
 from django.conf import settings
+from django.db import connections
+from django.db.models.signals import pre_migrate
+
+
+def end_at(number: int, which: int) -> None:
+    """From inside the applier's own wrapper; SIGTERM comes as the command's exception."""
+    sent = 0
+
+    def count(execute, sql, params, many, context):
+        nonlocal sent
+        if not str(sql).lstrip().startswith("SELECT"):
+            if sent == number:
+                os.kill(os.getpid(), which)
+            sent += 1
+        return execute(sql, params, many, context)
+
+    connections["default"].execute_wrappers.append(count)
 
 
 def main(job: dict) -> str:
@@ -27,18 +46,24 @@ def main(job: dict) -> str:
     django.setup()
     from deploy import conf
     from deploy.gate import apply
+    from deploy.management.interruption import Interrupted, signals_raise
     from deploy.reporting.findings import Refusal
     from deploy.reporting.report import Step
 
+    if "signal" in job:
+        pre_migrate.connect(lambda **_: end_at(job["at"], job["signal"]), weak=False)
     step = Step("apply")
     try:
-        done = apply(
-            replace(conf.load(), **job["conf"]),
-            alias="default",
-            migrations=[("shop", name) for name in job["names"]],
-            guard=lambda: None,
-            step=step,
-        )
+        with signals_raise():
+            done = apply(
+                replace(conf.load(), **job["conf"]),
+                alias="default",
+                migrations=[("shop", name) for name in job["names"]],
+                guard=lambda: None,
+                step=step,
+            )
+    except Interrupted as event:
+        sys.exit(event.exit_code)
     except Refusal as refusal:
         return json.dumps({"refused": [finding.as_dict() for finding in refusal.findings]})
     return json.dumps({"applied": [name for _, name in done], "facts": step.facts})

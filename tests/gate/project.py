@@ -51,7 +51,7 @@ class Shop:
         depends = f"[{parent}]"
         body = (
             "import uuid\nfrom django.db import migrations, models\nfrom django.db.models import functions\n"
-            "from django.contrib.postgres.operations import AddIndexConcurrently\n"
+            "from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently\n"
             f"{textwrap.dedent(head)}\n"
             "class Migration(migrations.Migration):\n"
             f"    atomic = {atomic}\n    dependencies = {depends}\n    operations = [{operations}]\n"

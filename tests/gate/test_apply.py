@@ -31,7 +31,10 @@ def nothing() -> None:
     pass
 
 
-def start(app: Shop, alias: str, **changes: object) -> subprocess.Popen:
+def start(
+    app: Shop, alias: str, *, end: tuple[int, int] | None = None, **changes: object
+) -> subprocess.Popen:
+    """An applier of its own; `end` is a signal and the number of the statement before which it gets it."""
     keep = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
     entry = {name: str(value) for name, value in connections.settings[alias].items() if name in keep}
     job = {
@@ -40,6 +43,7 @@ def start(app: Shop, alias: str, **changes: object) -> subprocess.Popen:
         "database": entry,
         "conf": changes,
         "names": app.names,
+        **({"signal": int(end[0]), "at": end[1]} if end else {}),
     }
     argv = [sys.executable, "-m", "tests.gate.applier", json.dumps(job)]
     return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

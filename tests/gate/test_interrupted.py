@@ -1,5 +1,6 @@
 """A migration with `atomic = False`, killed between any two statements, and what the next run makes of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ class Killed(BaseException):
     """Nothing of ours may catch it, as nothing catches SIGKILL."""
 
 
-def killed_after(alias: str, number: int, **changes: object) -> bool:
+def killed_after(alias: str, number: int, *, act: Callable[..., object] = run_all, **changes: object) -> bool:
     """Apply everything, with the connection gone after `number` statements; False when it finished first."""
     connection = connections[alias]
     count, killed = 0, False
@@ -67,7 +68,7 @@ def killed_after(alias: str, number: int, **changes: object) -> bool:
 
     try:
         with connection.execute_wrapper(killing):
-            run_all(alias, **changes)
+            act(alias, **changes)
     except (Killed, Refusal):  # leaving SQLite's editor complains of the closed database
         if not killed:
             raise
@@ -105,6 +106,40 @@ def test_converges_from_every_statement_boundary(app: Shop, deployed: str) -> No
         number += 1
     assert number > 25
     assert result(deployed) == wanted
+
+
+def take_back(alias: str) -> None:
+    key = ("shop", "0002_whole")
+    reverse(conf(), alias=alias, migrations=[key], guard=lambda: None, step=Step("reverse"))
+
+
+def test_taking_back_converges_from_every_statement_boundary(app: Shop, deployed: str) -> None:
+    app.write("0002_whole", WHOLE.replace(FREE, ""), atomic=False, head=HEAD)
+    start = schema_fingerprint(deployed)
+    number = 0
+    while True:
+        run_all(deployed)
+        if not killed_after(deployed, number, act=take_back):
+            break
+        take_back(deployed)
+        assert schema_fingerprint(deployed) == start, number
+        assert query(deployed, "SELECT name FROM django_migrations WHERE name LIKE '%:%'") == []
+        assert plan.pending(plan.load(deployed)) == [("shop", "0002_whole")]
+        number += 1
+    assert number > 20
+
+
+def test_data_that_was_half_taken_back_is_not_taken_back_twice(app: Shop, deployed: str) -> None:
+    app.write("0002_whole", MEMO + "migrations.RunPython(fill, fill)," + INDEX, atomic=False, head=HEAD)
+    run_all(deployed)
+    assert killed_after(deployed, 10, act=take_back)
+    changed = query(deployed, "SELECT sum(total) FROM shop_order")
+    with pytest.raises(Refusal) as caught:
+        take_back(deployed)
+    (finding,) = caught.value.findings
+    assert finding.id == "deploy.M065"
+    assert "Operation 2 of 3 (Raw Python operation)" in finding.message
+    assert query(deployed, "SELECT sum(total) FROM shop_order") == changed
 
 
 def test_converges_on_sqlite(tmp_path: Path) -> None:

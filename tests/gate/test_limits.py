@@ -123,15 +123,18 @@ ELSEWHERE = """
 import threading
 from django.db import connections
 
+def add():  # known when it runs only: what stands in the text is looked at before
+    return "txet omem DDA remotsuc_pohs ELBAT RETLA"[::-1]
+
 def other_alias(apps, editor):
-    connections["gate_other"].cursor().execute("ALTER TABLE shop_customer ADD memo text")
+    connections["gate_other"].cursor().execute(add())
 
 def other_thread(apps, editor):
     caught = []
     def work():
         connection = connections[editor.connection.alias]
         try:
-            connection.cursor().execute("ALTER TABLE shop_customer ADD memo text")
+            connection.cursor().execute(add())
         except Exception as error:
             caught.append(error)
         finally:
@@ -161,7 +164,7 @@ def test_no_connection_of_a_run_python_escapes_the_lock_timeout(
             query(other, "SELECT 1")
         reader.execute("SELECT count(*) FROM shop_customer")
         found = refusal(deployed, statement_lock_timeout_seconds=0.2, apply_timeout_seconds=1)
-        assert [one.id for one in found.findings] == ["deploy.M051"]
+        assert [one.id for one in found.findings] == ["deploy.M051"], found
         if is_open:
             assert query(other, "SHOW lock_timeout") == [("0",)]
 

