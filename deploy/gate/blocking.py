@@ -106,9 +106,7 @@ class Judge:
         changed: dict[str, int] = {}
         at_once: dict[str, int] = {}
         for one in statements:
-            if one.statement[:6].upper() in {"INSERT", "COPY"}:
-                continue
-            for name, rows in one.written.items():
+            for name, rows in one.changed.items():
                 changed[name] = changed.get(name, 0) + rows if atomic else max(changed.get(name, 0), rows)
                 if one.unbatched and one.count == 1:
                     at_once[name] = at_once.get(name, 0) + rows
@@ -120,8 +118,10 @@ class Judge:
                 many = max(rows, round(min(1.0, rows / whole) * use.rows))
                 is_too_many = many >= MANY_ROWS
             else:
-                # A batch on a small copy changes every row, too: only what has no batches is told apart.
-                is_too_many = rows >= MANY_ROWS or (at_once.get(name, 0) > 1 and rows * 2 >= whole)
+                # A batch on a small copy changes every row, too. In one transaction batches don't help;
+                # outside, only what has none is told apart.
+                at_all = rows if atomic else at_once.get(name, 0)
+                is_too_many = rows >= MANY_ROWS or (at_all > 1 and rows * 2 >= whole)
             if is_too_many:
                 of = f"{rows} of {self.there[name].rows} on the copy"
                 yield ROWS_LOCKED(table=name, rows=many, of=of, place=place)

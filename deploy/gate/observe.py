@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ _ROWS_ONLY = ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "FETCH")
 # refuses there (25001 active_sql_transaction) is run again without one.
 _ON_ITS_OWN = {"transaction", "vacuum_full"}
 _NO_TRANSACTION = "25001"
+_FOR_UPDATE = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
 _LONGEST = 120
 # So many entries of one migration are looked at by themselves; a row-by-row loop over two tables is one then.
 _MOST_RUNS = 100
@@ -39,6 +41,7 @@ class _Run:
     began: float
     ended: float = 0.0
     count: int = 0
+    locks_rows: bool = False
 
 
 @dataclass
@@ -141,6 +144,7 @@ class Observer:
         run = self._run
         if _writes(text) and not _writes(run.text):
             run.text = text
+        run.locks_rows = run.locks_rows or _FOR_UPDATE.search(text[-200:]) is not None
         result = execute(*rest)
         run.count += 1
         run.ended = time.monotonic()
@@ -154,7 +158,7 @@ class Observer:
         if not self._is_open():  # its transaction is over or has failed, and with it what could be seen
             self._note(run.text, run.began, seconds, count=run.count)
         else:
-            self._look(run.text, run.began, seconds, run.before, count=run.count)
+            self._look(run.text, run.began, seconds, run.before, count=run.count, locks_rows=run.locks_rows)
 
     def _alone(self, execute: Callable[..., Any], sql: str, params: Any, many: Any, context: Any) -> Any:
         """A statement that is a transaction of its own."""
@@ -215,7 +219,16 @@ class Observer:
         ]
         return result
 
-    def _look(self, text: str, began: float, seconds: float, before: Reading, *, count: int = 1) -> None:
+    def _look(
+        self,
+        text: str,
+        began: float,
+        seconds: float,
+        before: Reading,
+        *,
+        count: int = 1,
+        locks_rows: bool = False,
+    ) -> None:
         """Inside the transaction, right after: what it holds and has done."""
         after = read_counters(self.connection)
         modes: dict[int, str] = {}
@@ -234,7 +247,7 @@ class Observer:
                 self._since[oid] = (mode, known[1] if known else began, first)
         exclusive = [oid for oid, mode in modes.items() if mode == "AccessExclusiveLock"]
         rewritten = self._rewritten(exclusive)
-        one = self._observed(text, began, seconds, before, after, new, rewritten)
+        one = self._observed(text, began, seconds, before, after, new, rewritten, locks_rows=locks_rows)
         self.statements.append(
             replace(one, count=count, is_rows_only=text[:20].upper().startswith(_ROWS_ONLY))
         )
@@ -248,9 +261,13 @@ class Observer:
         after: Reading,
         modes: dict[int, str],
         rewritten: tuple[int, ...],
+        *,
+        locks_rows: bool = False,
     ) -> Observed:
         name = {oid: table.name for oid, table in self.there.items()}
-        scanned, written = after.since(before)
+        scanned, written, changed = after.since(before)
+        if locks_rows:
+            changed = {**scanned, **changed}
         updates = [one for one in effects(text) if one.kind in {"update", "delete"}] if written else []
         return Observed(
             without_values(text),
@@ -259,6 +276,7 @@ class Observer:
             tuple(name[oid] for oid in rewritten),
             {name[oid]: rows for oid, rows in scanned.items() if oid in name},
             {name[oid]: rows for oid, rows in written.items() if oid in name},
+            {name[oid]: rows for oid, rows in changed.items() if oid in name},
             after.wal - before.wal,
             {name[oid]: stops(mode) for oid, mode in modes.items()},
             began=began,

@@ -33,6 +33,8 @@ class Observed:
         scanned, written: rows by table (`pg_stat_xact_user_tables`: ALTER TABLE and CREATE INDEX count
             their scans there as well; of an index that parallel workers build, only the leader's share).
             A scan of an empty table is there with 0 rows.
+        changed: of the rows written those that were there before, and those
+            that a SELECT … FOR UPDATE locked.
         wal_bytes: how far the server's log went on meanwhile; other sessions of the server are in it.
         stops: what would wait behind its locks, by table.
     """
@@ -43,6 +45,7 @@ class Observed:
     rewritten: tuple[str, ...] = ()
     scanned: dict[str, int] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
     wal_bytes: int = 0
     stops: dict[str, str] = field(default_factory=dict)
     seen: Seen = "in its transaction"

@@ -26,6 +26,12 @@ def is_probe(statement: str) -> bool:
     return statement.startswith((VALUE, BY, BULK, TWICE, ROW))
 
 
+def is_extreme(statement: str) -> bool:
+    """It tries the end of a type, which a limit above all real values refuses as well."""
+    kind = statement.partition(": ")[2].rstrip(")")
+    return kind in {"smallest", "largest", "early", "late", "large"} or kind.endswith(" characters")
+
+
 def is_said(statement: str, failed: Any) -> bool:
     """What fails as a whole (`failed` statements) is not named again for each value or field."""
     if statement.startswith((VALUE, TWICE)):

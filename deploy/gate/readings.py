@@ -26,27 +26,34 @@ _LOCKS = """SELECT relation::bigint, mode FROM pg_locks WHERE pid = pg_backend_p
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _COUNTERS = """SELECT relid::bigint, coalesce(seq_scan, 0),
     coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0),
-    n_tup_ins + n_tup_upd + n_tup_del, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint
+    n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del,
+    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint
     FROM {view} RIGHT JOIN (SELECT) one ON true"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters at one moment: (scans, rows read, rows written) by relation, and the log's position."""
+    """Counters at one moment: (scans, rows read, rows written, of them not added) by relation, and the
+    log's position.
+    """
 
     wal: int
-    by_table: dict[int, tuple[int, int, int]]
+    by_table: dict[int, tuple[int, int, int, int]]
 
-    def since(self, before: Reading) -> tuple[dict[int, int], dict[int, int]]:
-        """Rows read (0 for a scan that found none) and rows written since `before`, by relation."""
-        scanned, written = {}, {}
-        for oid, (scans, read, wrote) in self.by_table.items():
-            old = before.by_table.get(oid, (0, 0, 0))
+    def since(self, before: Reading) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+        """Rows read (0 for a scan that found none), rows written, and of these those that were there before,
+        since `before`, by relation.
+        """
+        scanned, written, changed = {}, {}, {}
+        for oid, (scans, read, wrote, touched) in self.by_table.items():
+            old = before.by_table.get(oid, (0, 0, 0, 0))
+            if touched > old[3]:
+                changed[oid] = touched - old[3]
             if scans > old[0] or read > old[1]:
                 scanned[oid] = read - old[1]
             if wrote > old[2]:
                 written[oid] = wrote - old[2]
-        return scanned, written
+        return scanned, written, changed
 
 
 def ask(connection: BaseDatabaseWrapper, query: str, params: list[Any] | None = None) -> list[Any]:
@@ -90,4 +97,4 @@ def read_counters(connection: BaseDatabaseWrapper, *, settled: bool = False) -> 
         ask(connection, "SELECT pg_stat_force_next_flush()")
     view = "pg_stat_user_tables" if settled else "pg_stat_xact_user_tables"
     rows = ask(connection, _COUNTERS.format(view=view))
-    return Reading(rows[0][4], {row[0]: row[1:4] for row in rows if row[0] is not None})
+    return Reading(rows[0][5], {row[0]: row[1:5] for row in rows if row[0] is not None})

@@ -17,6 +17,7 @@ from . import plan
 from .acknowledgements import settle
 from .affected import affected_tables
 from .blocking import Judge
+from .catalog import bare
 from .drilling import When, base_for_drill, exercise_interruptions
 from .exercise import (
     Failure,
@@ -29,7 +30,7 @@ from .exercise import (
 )
 from .judgement import GateReport
 from .plan import MigrationKey
-from .probes import is_probe
+from .probes import is_extreme, is_probe
 from .production import Production, read_production
 from .readings import tables
 from .rehearsal_findings import AFTER_CONTRACT, CODE_NOT_FIRST, OLD_VALUE_REFUSED
@@ -38,6 +39,7 @@ from .run_findings import NEW_CODE_BROKEN, NEW_CODE_FAILS, OLD_CODE_BROKEN
 from .schema import schema_rows
 from .standin import standing_in
 from .trial import Trial, is_reversible, loses_data
+from .unvalidated import broken_checks, not_valid
 
 __all__ = ["Rehearsal", "Verdict", "rehearse"]
 
@@ -129,6 +131,7 @@ class _Rehearsing:
         result.findings += not_exercised(baseline)
         unmigrated = self._new_code(executor, {*present, *expand, *contract}) if expand or contract else {}
         state = plan.state_of(loader, present)
+        unvalidated = not_valid(connections[self.alias])
         if not trial.forwards(expand, state):
             result.verdict = result.verdict_after_contract = "restore"
             return result
@@ -137,9 +140,20 @@ class _Rehearsing:
         )
         for model, statement, failure in broken:
             kind = OLD_VALUE_REFUSED if is_probe(statement) else OLD_CODE_BROKEN
-            level: Level = "warning" if _depends_on_values(statement, failure) else "error"
+            level: Level = "error"
+            if _depends_on_values(statement, failure):
+                level = "info" if is_extreme(statement) else "warning"
             result.findings.append(
                 kind(model=model, statement=statement, problem=failure.text, place=model, level=level)
+            )
+        labels = {bare(model._meta.db_table): model._meta.label for model in old_models}
+        for table, constraint in broken_checks(connections[self.alias], unvalidated):
+            label = labels.get(table, table)
+            problem = f"rows in {table} break the check {constraint}, which was added NOT VALID"
+            result.findings.append(
+                OLD_VALUE_REFUSED(
+                    model=label, statement="UPDATE (some rows)", problem=problem, place=label, level="warning"
+                )
             )
         survived = all(_depends_on_values(statement, failure) for _, statement, failure in broken)
         half = self._new_code(executor, trial.brought() | set(contract))

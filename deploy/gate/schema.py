@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from django.db import connections
@@ -117,6 +118,23 @@ def difference(before: frozenset[tuple[str, ...]], after: frozenset[tuple[str, .
     new = [f"{' '.join(row[:1] + row[2:])} is new" for row in sorted(after - before)]
     parts = [" ".join(text.split())[:160] for text in lost + new]
     return "; ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+
+
+def in_substance(rows: frozenset[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """The rows without what old code cannot notice: names of constraints and indexes, whether a constraint
+    was validated, and the labels of enums (one more is no loss, and none can be taken away).
+    """
+    found = []
+    for row in rows:
+        if row[0] == "constraint":
+            found.append((*row[:3], row[4], row[5].removesuffix(" NOT VALID")))
+        elif row[0] == "index" and len(row) == 5:  # PostgreSQL's
+            found.append((*row[:3], re.sub(r"INDEX \S+ ON", "INDEX ON", row[3]), row[4]))
+        elif row[0] == "enum":
+            found.append(row[:3])
+        else:
+            found.append(row)
+    return tuple(sorted(found))
 
 
 def _sqlite_table(cursor: Any, table: str) -> set[tuple[str, ...]]:

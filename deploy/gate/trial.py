@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
 from deploy.databases import postgresql
+from deploy.reporting.findings import Finding, Level
 from deploy.reporting.report import Step
 
 from . import plan
@@ -26,7 +27,7 @@ from .readings import tables
 from .rehearsal_findings import REDO_DIFFERS
 from .rehearsal_report import Rehearsal
 from .run_findings import FAILS_ON_COPY, REVERSE_DIFFERS
-from .schema import difference, fingerprint_of, schema_fingerprint, schema_rows
+from .schema import difference, fingerprint_of, in_substance, schema_fingerprint, schema_rows
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Trial:
     step: Step
     ran: list[MigrationKey] = field(default_factory=list)
     schemas: list[str] = field(default_factory=list)
+    returned: bool = False
 
     def __post_init__(self) -> None:
         self.alias = self.executor.connection.alias
@@ -108,11 +110,17 @@ class Trial:
                 self.result.findings.append(REVERSE_DIFFERS(problem=problem, place=place(key)))
                 self.result.reversed_cleanly = False
                 return False
-        differs = difference(self.before, schema_rows(self.alias))
+        after = schema_rows(self.alias)
+        differs = difference(self.before, after)
+        same = in_substance(self.before) == in_substance(after)
         if differs:
-            self.result.findings.append(REVERSE_DIFFERS(problem=differs, place=place(self.ran[-1])))
-        self.result.reversed_cleanly = not differs
-        return not differs
+            level: Level = "info" if same else "warning"
+            self.result.findings.append(
+                REVERSE_DIFFERS(problem=differs, place=place(self.ran[-1]), level=level)
+            )
+        self.returned = not differs
+        self.result.reversed_cleanly = same
+        return same
 
     def again(self, wanted: frozenset[tuple[str, ...]]) -> None:
         """Run what was undone once more: after a rollback the next deploy does just that.
@@ -130,13 +138,18 @@ class Trial:
                     apply_in_pieces(self.executor, state, migration)
             except Exception as error:  # noqa: BLE001 – as above: it is the answer
                 problem = f"it fails: {type(error).__name__}: {database_text(error)}"
-                self.result.findings.append(REDO_DIFFERS(problem=problem, place=place(key)))
+                self.result.findings.append(self._not_again(problem, key))
                 self.result.redone_cleanly = False
                 return
         differs = difference(wanted, schema_rows(self.alias))
         if differs:
-            self.result.findings.append(REDO_DIFFERS(problem=differs, place=place(self.ran[-1])))
+            self.result.findings.append(self._not_again(differs, self.ran[-1]))
         self.result.redone_cleanly = not differs
+
+    def _not_again(self, problem: str, key: MigrationKey) -> Finding:
+        """Where the schema did not quite come back, that was said, and this follows from it."""
+        level: Level = "warning" if self.returned else "info"
+        return REDO_DIFFERS(problem=problem, place=place(key), level=level)
 
     def _states(self) -> dict[MigrationKey, ProjectState]:
         """The state in front of each migration that ran."""

@@ -157,3 +157,26 @@ def test_thousands_of_rows_written_one_by_one_are_one_entry(app: Shop, deployed:
     (one,) = observed(rehearsed(deployed))
     assert one.count == 306
     assert one.written == {"shop_order": 300}
+
+
+def test_batches_inside_of_one_transaction_keep_every_row_all_the_same(app: Shop, deployed: str) -> None:
+    update = "UPDATE shop_order SET note = 'x' WHERE id BETWEEN {} AND {}"
+    batches = [update.format(first, first + 9) for first in range(1, 51, 10)]
+    app.write("0002_case", sql(*batches))
+    assert "deploy.M091" in ids(rehearsed(deployed, forced(deployed)))
+    query(deployed, "UPDATE shop_order SET note = 'n'")
+    app.write("0003_case", sql(*batches), atomic=False)
+    assert "deploy.M091" not in ids(rehearsed(deployed, forced(deployed)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT count(*) FROM (SELECT id FROM shop_order FOR UPDATE) one",
+        "SELECT id FROM shop_order FOR UPDATE",
+        "INSERT INTO shop_customer SELECT * FROM shop_customer ON CONFLICT (id) DO UPDATE SET name = 'x'",
+    ],
+)
+def test_rows_that_are_locked_without_an_update_count(statement: str, app: Shop, deployed: str) -> None:
+    app.write("0002_case", sql(statement))
+    assert "deploy.M091" in ids(rehearsed(deployed, forced(deployed)))

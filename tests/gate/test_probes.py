@@ -25,7 +25,8 @@ def said(app: Shop, alias: str, *statements: str) -> dict[str, str]:
             "INSERT shop.Order",
             "error",
         ),
-        ("ALTER TABLE shop_order ADD CHECK (total < 60)", "INSERT (total: largest)", "warning"),
+        ("ALTER TABLE shop_order ADD CHECK (total < 60)", "INSERT (total: largest)", "info"),
+        ("ALTER TABLE shop_order ADD CHECK (total > 0)", "INSERT (total: zero)", "warning"),
         ("ALTER TABLE shop_order ADD CHECK (note <> '')", "INSERT (note: empty)", "warning"),
         ("ALTER TABLE shop_order ADD CHECK (total <> 49) NOT VALID", "UPDATE (as row 2 has it)", "warning"),
         ("ALTER TABLE shop_order ALTER total TYPE text", "SELECT BY total", "error"),
@@ -86,3 +87,11 @@ def test_what_the_deployed_models_rule_out_themselves_is_no_loss(app: Shop, depl
     )
     found = rehearsed(deployed, forced(deployed)).findings
     assert not {"deploy.M041", "deploy.M095"} & {finding.id for finding in found}
+
+
+def test_rows_that_a_check_not_valid_would_refuse_are_found_wherever_they_lie(
+    app: Shop, deployed: str
+) -> None:
+    found = said(app, deployed, "ALTER TABLE shop_order ADD CONSTRAINT few CHECK (total <> 25) NOT VALID")
+    (message,) = (words for words in found if words.startswith("UPDATE (some rows) shop.Order"))
+    assert "rows in shop_order break the check few" in message
