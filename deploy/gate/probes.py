@@ -106,8 +106,11 @@ def odd_values(one: Any, alias: str) -> Iterator[tuple[str, Any]]:
 
 
 def _select_by(rows: models.QuerySet[Any], one: Any, value: Any) -> object:
-    """Filtered, ordered and without duplicates: what needs operators of the column's type."""
-    return list(rows.filter(**{one.attname: value}).order_by(one.attname).values(one.attname).distinct()[:1])
+    """Filtered, ordered and without duplicates: what needs operators of the column's type.
+
+    Planned, not run: that is when they are looked for, and a scan of a large table for each field is not.
+    """
+    return rows.filter(**{one.attname: value}).order_by(one.attname).values(one.attname).distinct().explain()
 
 
 def _update(model: type[models.Model], rows: models.QuerySet[Any], values: dict[str, Any]) -> object:

@@ -38,6 +38,7 @@ from .rehearsal_report import Rehearsal, Verdict
 from .run_findings import NEW_CODE_BROKEN, NEW_CODE_FAILS, OLD_CODE_BROKEN
 from .schema import schema_rows
 from .standin import standing_in
+from .thinning import thin_out
 from .trial import Trial, is_reversible, loses_data
 from .unvalidated import broken_checks, not_valid
 
@@ -168,6 +169,9 @@ class _Rehearsing:
         if contracted:
             result.proof = trial.proof()
         migrated = schema_rows(self.alias)
+        if trial.ran:
+            new_models = exercised_models(plan.state_of(loader, trial.brought()), self.alias)
+            result.thinned = thin_out(self.alias, new_models)
         back = trial.backwards()
         expand_reversible = back or all(is_reversible(executor, key) for key in expand)
         result.verdict = "switch" if survived else "reverse" if expand_reversible else "restore"
@@ -199,11 +203,18 @@ class _Rehearsing:
         self, baseline: Failures, after: Failures, known: AbstractSet[tuple[str, str]]
     ) -> None:
         """What the deployed code loses with the contract migrations, which is why they wait for its end."""
-        self.result.findings += [
-            AFTER_CONTRACT(model=model, statement=statement, problem=failure.text, place=model)
-            for model, statement, failure in newly_broken(baseline, after)
-            if (model, statement) not in known
-        ]
+        lost: dict[str, list[tuple[str, Failure]]] = {}
+        for model, statement, failure in newly_broken(baseline, after):
+            if (model, statement) not in known:
+                lost.setdefault(model, []).append((statement, failure))
+        for model, statements in lost.items():
+            said = ", ".join(statement for statement, _ in statements[:_MOST_NAMED])
+            more = len(statements) - _MOST_NAMED
+            said += f" and {more} more" if more > 0 else ""
+            problem = statements[0][1].text
+            self.result.findings.append(
+                AFTER_CONTRACT(model=model, statement=said, problem=problem, place=model)
+            )
 
     def _still_meant(
         self, old_models: list[type[models.Model]], broken: list[tuple[str, str, Failure]]

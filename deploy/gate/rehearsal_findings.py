@@ -40,7 +40,7 @@ CODE_NOT_FIRST = FindingType(
 AFTER_CONTRACT = FindingType(
     "deploy.M093",
     "info",
-    "After the contract migrations the deployed code can no longer {statement} {model}: {problem}",
+    "After the contract migrations the deployed code can no longer do on {model}: {statement} ({problem}).",
     "They wait for postdeploy, when none of its containers is left: python manage.py postdeploy",
     why="From then on, going back to it takes more than a switch; see verdict_after_contract.",
 )

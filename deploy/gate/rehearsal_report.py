@@ -27,6 +27,7 @@ class Rehearsal:
     `verdict_after_contract` is the same once postdeploy has run the contract migrations.
 
     `code_first`: the new code works on the schema from before the migrations; None when it was not tried.
+    `thinned` are tables that were emptied to a row before that (see `thinning`).
     `reversed_cleanly`, `redone_cleanly`: None when there was no way back to try.
     `production` says what the estimates rest on; `drill` what the interruption drill did, or why there was
     none. `proof` is for the ledger; it is there when every migration ran.
@@ -41,6 +42,7 @@ class Rehearsal:
     code_first: bool | None = None
     reversed_cleanly: bool | None = None
     redone_cleanly: bool | None = None
+    thinned: list[str] = field(default_factory=list)
     production: str = ""
     copy: str = ""
     proof: Proof | None = None
@@ -55,6 +57,7 @@ class Rehearsal:
             "code_first": self.code_first,
             "reversed_cleanly": self.reversed_cleanly,
             "redone_cleanly": self.redone_cleanly,
+            "undone_with_a_row_of": self.thinned or None,
             "drill": self.drill or None,
             "copy": self.copy or None,
             "estimates": self.production or None,
