@@ -94,7 +94,8 @@ def connection_like(alias: str) -> BaseDatabaseWrapper:
 
 
 @contextmanager
-def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any]:
+def _editor(connection: BaseDatabaseWrapper, written: list[str], failed: list[str]) -> Iterator[Any]:
+    """An editor that puts its SQL into `written`, and why a default of Python can't be had into `failed`."""
     editor_class: Any = connection.SchemaEditorClass
 
     class Writer(editor_class):  # type: ignore[misc]  # the engine's editor is known at run time only
@@ -109,6 +110,13 @@ def _editor(connection: BaseDatabaseWrapper, written: list[str]) -> Iterator[Any
             if kinds.get("primary_key"):
                 return [f"{model._meta.db_table}_pkey"]
             return [made_up_name(model._meta.db_table, *(column_names or ()), kind)]
+
+        def effective_default(self, field: Any) -> object:
+            try:
+                return super().effective_default(field)
+            except Exception as error:  # noqa: BLE001 – a project's own function; it is reported
+                failed.append(f"the default of {field.name}: {_text(error)}")
+                return 0  # some constant: what it is decides nothing here
 
         def _get_sequence_name(self, *_: str) -> None:
             return None
@@ -139,11 +147,12 @@ def collect(
     """
     connection = connection_like(alias)
     written: list[str] = []
+    failed: list[str] = []
     statements: list[Statement] = []
     unknown: list[tuple[Operation, str]] = []
     broken: list[Finding] = []
     owners: dict[int, tuple[object, int, Operation]] = {}
-    with _editor(connection, written) as editor, _in_place_of(alias, connection):
+    with _editor(connection, written, failed) as editor, _in_place_of(alias, connection):
         for position, operation in enumerate(migration.operations):
             before = snapshot(state)
             if misfit := step(state, key, operation):
@@ -152,6 +161,8 @@ def collect(
             for part, part_before, part_after in _database_parts(operation, key, before, state, broken):
                 if problem := _problem(part, migration.app_label, editor, part_before, part_after, written):
                     unknown.append((part, problem))
+                unknown += [(part, text) for text in failed]
+                failed.clear()
                 statements += [_statement(sql, part, position) for sql in written]
                 written.clear()
                 for sql in editor.deferred_sql:

@@ -140,6 +140,8 @@ def test_operations_that_cannot_be_judged_end_nothing(project: OldProject) -> No
             assert expected in ran.ids(f"{name}.0002_old"), name
     ran = project.run("check", "--all")
     assert ran.ids(ELSEWHERE) == ["M001"]
+    # A default that can't be had is reported, and the column is judged all the same.
+    assert "M001" in ran.ids("default_raises.0002_old")
     for name in set(FAULTS) - {"reference_to_nowhere"}:
         assert "M001" in ran.ids(f"{name}.0003_late"), name
 
