@@ -1,6 +1,6 @@
 """All of them."""
 
-from . import column_types, columns, constraints, data, indexes, releases, statements, tables
+from . import column_types, columns, constraints, data, indexes, operations, releases, statements, tables
 from .case import Case
 
 CASES: tuple[Case, ...] = (
@@ -11,5 +11,6 @@ CASES: tuple[Case, ...] = (
     *tables.CASES,
     *statements.CASES,
     *data.CASES,
+    *operations.CASES,
     *releases.CASES,
 )
