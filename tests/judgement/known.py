@@ -3,7 +3,7 @@
 REVERSED = "what the reverse leaves (a validated constraint, an enum value, a name) is called a difference"
 
 KNOWN: dict[str, str] = {
-    "unique constraint from a concurrent index, with its state": "the contract phase comes too late for the new code",
+    "unique constraint from a concurrent index, with its state": "its contract phase comes too late",
     "new model with everything": "the values that are made don't fit a generated column of the new table",
     "bulk_update in batches": "what RunPython writes is not summed over its transaction",
     "insert over conflict": "INSERT … ON CONFLICT DO UPDATE of a whole table is not counted",
