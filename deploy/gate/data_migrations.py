@@ -16,6 +16,7 @@ from django.db.models import Model, UniqueConstraint
 
 from deploy.reporting.findings import Finding, FindingType
 
+from . import python_examples
 from .catalog import Catalog
 from .findings import UNBATCHED
 from .function_source import source_of
@@ -34,6 +35,11 @@ ROW_BY_ROW = FindingType(
     "done.",
     "Do it in batches, each of them a transaction of its own:\n{code}",
     why="Writers of a locked row wait until the migration commits; how long that is, grows with the table.",
+    lock="ROW EXCLUSIVE on the table, and every row that is changed, until the migration commits.",
+    depends="The number of rows.",
+    danger=python_examples.ROW_BY_ROW,
+    safe=python_examples.IN_BATCHES,
+    source="https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS",
 )
 DIRECT_MODEL = FindingType(
     "deploy.M114",
@@ -42,12 +48,19 @@ DIRECT_MODEL = FindingType(
     "{code}",
     why="A field that is added later is in today's model and not yet in the table: on an empty database the "
     "migration fails. Methods and managers of the class change too, and with them what the migration does.",
+    depends="What later migrations do to the model.",
+    danger=python_examples.DIRECT_MODEL,
+    safe=python_examples.HISTORICAL_MODEL,
+    source="https://docs.djangoproject.com/en/stable/topics/migrations/#historical-models",
 )
 WRONG_ARGUMENTS = FindingType(
     "deploy.M115",
     "error",
     "RunPython calls {function} with (apps, schema_editor), and it is {function}{signature}.",
     "def {function}(apps, schema_editor):",
+    danger=python_examples.WRONG_ARGUMENTS,
+    safe=python_examples.RIGHT_ARGUMENTS,
+    source="https://docs.djangoproject.com/en/stable/ref/migration-operations/#runpython",
 )
 
 
@@ -56,6 +69,9 @@ NO_SUCH_MODEL = FindingType(
     "error",
     "{function} asks for the model {model}, which is not there at this point of the history: LookupError.",
     "Correct the name, or let this migration depend on the one that makes the model.",
+    danger=python_examples.NO_SUCH_MODEL,
+    safe=python_examples.HISTORICAL_MODEL,
+    source="https://docs.djangoproject.com/en/stable/topics/migrations/#historical-models",
 )
 
 

@@ -9,6 +9,7 @@ from django.db.migrations.state import ProjectState
 
 from deploy.reporting.findings import Finding, FindingType
 
+from . import python_examples
 from .catalog import Catalog
 from .declarations import phases_of
 from .offline import Collected
@@ -22,6 +23,8 @@ UNUSABLE_PHASE = FindingType(
     "The phase of the migration cannot be told from what it declares: {written}.",
     'from deploy.gate import phase\n\n\n@phase("contract")   # or "expand", which need not be written\n'
     "class Migration(migrations.Migration):",
+    danger=python_examples.UNUSABLE_PHASE,
+    safe=python_examples.USABLE_PHASE,
 )
 NOT_EXPAND = FindingType(
     "deploy.M084",
@@ -30,6 +33,9 @@ NOT_EXPAND = FindingType(
     'Declare it @phase("contract"), and predeploy leaves it for postdeploy; or make the change in a way that '
     "the deployed code survives.",
     why="Old and new containers run side by side during a switch, and the old ones are the way back.",
+    depends="The models of the deployed code; not on data.",
+    danger=python_examples.NOT_EXPAND,
+    safe=python_examples.USABLE_PHASE,
 )
 NOT_CONTRACT = FindingType(
     "deploy.M085",
@@ -37,6 +43,9 @@ NOT_CONTRACT = FindingType(
     "It is declared to run after the switch, and the new code needs it before: {new}.",
     'Take @phase("contract") out.',
     why="New containers start and serve before postdeploy runs.",
+    depends="The models of the new code; not on data.",
+    danger=python_examples.NOT_CONTRACT,
+    safe=python_examples.EXPAND,
 )
 
 
