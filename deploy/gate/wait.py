@@ -6,6 +6,7 @@ import random
 import time
 
 from django.db import DatabaseError, connections
+from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -49,21 +50,26 @@ def wait(
     plan.require_supported(alias)
     began = time.monotonic()
     loader = plan.load(None)
-    judged: dict[tuple[MigrationKey, ...], list[MigrationKey]] = {}
+    judged: frozenset[MigrationKey] = frozenset()
+    needed: list[Migration] = []
     problem = ""
     awaited: list[MigrationKey] = []
     while True:
         try:
-            recorded = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
-        except DatabaseError as error:
+            recorded = _recorded(alias)
+            lacking = missing(loader, recorded)
+            if not judged.issuperset(lacking):  # once; again only if something was taken back meanwhile
+                needed = _needed(alias, deployed)
+                judged = frozenset(lacking)
+        except (DatabaseError, Unreachable) as error:
             problem = plan.one_line(error)
             connections[alias].close()
         else:
             problem = ""
-            lacking = tuple(missing(loader, recorded))
-            if lacking not in judged:
-                judged[lacking] = _needed(alias, lacking, deployed)
-            awaited = judged[lacking]
+            keys = [(one.app_label, one.name) for one in needed] if lacking else []
+            awaited = [
+                key for key, one in zip(keys, needed, strict=False) if not plan.is_in(key, one, recorded)
+            ]
             if not awaited:
                 step.facts["postponed"] = [place(key) for key in lacking]
                 step.facts["waited_seconds"] = round(time.monotonic() - began, 3)
@@ -81,12 +87,29 @@ def wait(
     raise Refusal(NOT_APPLIED_YET(seconds=timeout_seconds, names=names), exit_code=1)
 
 
-def _needed(
-    alias: str, lacking: tuple[MigrationKey, ...], deployed: frozenset[MigrationKey] | None
-) -> list[MigrationKey]:
-    if not lacking:
-        return []
-    loader = plan.load(alias)
+class Unreachable(Exception):  # noqa: N818 – it states a fact
+    """The database went away while its migrations were judged."""
+
+
+def _recorded(alias: str) -> frozenset[MigrationKey]:
+    """What the database says has run: one SELECT; nothing where Django has made no table yet."""
+    recorder = MigrationRecorder(connections[alias])
+    try:
+        return frozenset(recorder.migration_qs.values_list("app", "name"))
+    except DatabaseError:
+        if recorder.has_table():
+            raise
+        return frozenset()
+
+
+def _needed(alias: str, deployed: frozenset[MigrationKey] | None) -> list[Migration]:
+    """The migrations that the new code cannot start without, of those that have not run."""
+    try:
+        loader = plan.load(alias)
+    except Refusal as refusal:
+        if any(finding.id == UNREACHABLE.id for finding in refusal.findings):
+            raise Unreachable(refusal) from refusal
+        raise
     pending = plan.pending(loader)
     applied = frozenset(loader.applied_migrations)
     postponed: set[MigrationKey] = set()
@@ -95,4 +118,5 @@ def _needed(
         report = judge(loader, pending, applied=applied, deployed=old, alias=alias)
         postponed |= set(report.contract) | set(report.drops_only)
         wanted |= {finding.place for finding in report.findings if finding.id in _NEEDED}
-    return [key for key in pending if key not in postponed or place(key) in wanted]
+    needed = [key for key in pending if key not in postponed or place(key) in wanted]
+    return [loader.graph.nodes[key] for key in needed]

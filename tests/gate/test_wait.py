@@ -7,11 +7,12 @@ import pytest
 from django.db import connections
 
 from deploy.databases.scratch import database_alias
+from deploy.gate import plan
 from deploy.gate.wait import wait
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .project import Shop, conf, query, run_all, shop, sqlite
+from .project import INITIAL, Shop, conf, query, run_all, shop, sqlite
 
 ADD = 'migrations.AddField("order", "memo", models.TextField(null=True))'
 
@@ -89,3 +90,84 @@ def test_waits_for_a_fresh_database_to_be_made(tmp_path: Path) -> None:
             waited(alias)
         run_all(alias)
         waited(alias)
+
+
+def test_waits_for_a_database_that_comes_up_late(app: Shop, database: str) -> None:
+    name = f"{connections.settings[database]['NAME']}_late"
+    keys = plan.pending(plan.load(database))
+
+    def come_up() -> None:
+        query(database, f"CREATE DATABASE {name}")
+        with database_alias("default", name, alias="gate_early") as early:
+            run_all(early, only=keys)
+        connections[database].close()
+
+    timer = threading.Timer(0.7, come_up)
+    with database_alias("default", name, alias="gate_late") as late:
+        timer.start()
+        try:
+            assert waited(late, seconds=30).facts["waited_seconds"] > 0.5
+        finally:
+            timer.join()
+            connections[late].close()
+            query(database, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_database_without_djangos_table_lacks_everything(app: Shop, database: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        waited(database)
+    (finding,) = caught.value.findings
+    assert finding.id == "deploy.M060"
+    assert "shop.0001_initial" in finding.message
+
+
+SQUASHED = """
+    replaces = [("shop", "0001_initial"), ("shop", "0002_memo"), ("shop", "0003_more")]
+"""
+
+
+def test_a_squash_is_there_when_its_parts_are_and_is_awaited_by_those_that_lack(
+    app: Shop, deployed: str
+) -> None:
+    memo = app.write("0002_memo", ADD)
+    app.write("0003_more", 'migrations.AddField("order", "more", models.TextField(null=True))')
+    run_all(deployed, only=[memo])
+    app.names.clear()
+    app.write("0001_squashed", INITIAL + ADD)
+    file = app.root / app.package / "migrations" / "0001_squashed.py"
+    file.write_text(file.read_text().replace("    atomic", f"{SQUASHED.lstrip(chr(10))}    atomic"))
+    with pytest.raises(Refusal) as caught:
+        waited(deployed)
+    assert [finding.message.rpartition(": ")[2] for finding in caught.value.findings] == ["shop.0003_more."]
+
+    body = "INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0003_more', now())"
+
+    def record() -> None:
+        query(deployed, body)
+        connections[deployed].close()
+
+    timer = threading.Timer(0.5, record)
+    timer.start()
+    try:
+        assert waited(deployed, seconds=20).facts["postponed"] == []
+    finally:
+        timer.join()
+
+
+def test_a_poll_costs_one_select(app: Shop, deployed: str) -> None:
+    app.write("0002_memo", ADD)
+    sent: list[str] = []
+
+    def count(execute, sql, params, many, context):
+        sent.append(str(sql))
+        return execute(sql, params, many, context)
+
+    with connections[deployed].execute_wrapper(count), pytest.raises(Refusal):
+        waited(deployed, seconds=0)
+    first = len(sent)
+    sent.clear()
+    with connections[deployed].execute_wrapper(count), pytest.raises(Refusal):
+        waited(deployed, seconds=3)
+    polls = sent[first:]
+    assert len(polls) >= 3
+    assert {sql.partition(" FROM ")[2] for sql in polls} == {'"django_migrations"'}
