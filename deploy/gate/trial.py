@@ -112,9 +112,11 @@ class Trial:
                 return False
         after = schema_rows(self.alias)
         differs = difference(self.before, after)
-        same = in_substance(self.before) == in_substance(after)
+        was, now = in_substance(self.before), in_substance(after)
+        same = was == now
         if differs:
-            level: Level = "info" if same else "warning"
+            # What stays behind hurts nobody by itself; what does not come back may.
+            level: Level = "info" if set(was) <= set(now) else "warning"
             self.result.findings.append(
                 REVERSE_DIFFERS(problem=differs, place=place(self.ran[-1]), level=level)
             )
