@@ -18,7 +18,7 @@ def delete(node: Any) -> list[Effect]:
     return [_rows("delete", "DELETE", node)]
 
 
-def _rows(kind: str, verb: str, node: Any) -> Effect:
+def _rows(kind: str, verb: str, node: Any, table: str = "") -> Effect:
     limited = any(getattr(one, "limitCount", None) is not None for one in walk(node))
     ranged = any(
         is_a(one, "A_Expr") and one.kind.name.startswith("AEXPR_BETWEEN") for one in walk(node.whereClause)
@@ -27,7 +27,8 @@ def _rows(kind: str, verb: str, node: Any) -> Effect:
     nested = _nested(node)
     if nested:  # WITH rows AS (DELETE …) …
         limited = limited or any(one.batched for one in nested)
-    return Effect(kind, node.relation.relname, columns=held, batched=limited or ranged, verb=verb)
+    table = table or node.relation.relname
+    return Effect(kind, table, columns=held, batched=limited or ranged, verb=verb)
 
 
 def _held(condition: Any) -> list[str]:
@@ -50,6 +51,10 @@ def insert(node: Any) -> list[Effect]:
     found = _nested(node)
     if query is not None and query.fromClause:  # not VALUES, not SELECT 1
         batched = query.limitCount is not None
+        conflict = node.onConflictClause
+        if conflict is not None and conflict.action.name == "ONCONFLICT_UPDATE":
+            verb = "INSERT … SELECT … ON CONFLICT DO UPDATE"
+            return [*found, Effect("update", node.relation.relname, batched=batched, verb=verb)]
         found.append(Effect("insert", node.relation.relname, batched=batched, verb="INSERT … SELECT"))
     return found
 
@@ -72,6 +77,9 @@ def _inside(node: Any) -> list[Effect]:
 
 def select(node: Any) -> list[Effect]:
     found = _nested(node)
+    tables: Any = node.fromClause or ()
+    if node.lockingClause and len(tables) == 1 and is_a(tables[0], "RangeVar"):
+        found.append(_rows("update", "SELECT … FOR UPDATE", node, tables[0].relname))
     for one in walk(node):
         if type(one).__name__ != "FuncCall":
             continue
