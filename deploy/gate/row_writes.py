@@ -258,12 +258,16 @@ def direct_models(source: Source, class_of: ClassOf) -> list[str]:
 
 
 def models_asked_for(source: Source) -> list[str]:
-    """Labels that the function asks its `apps` for, where a model that is not there would stop it."""
+    """Labels that the function asks its `apps` for, where a model that is not there would stop it.
+
+    A function inside it may run at another time (a handler of post_migrate), with other `apps`.
+    """
     given = {argument.arg for argument in source.definition.args.args}
     caught = {
         id(one)
         for block in ast.walk(source.definition)
         if isinstance(block, ast.Try | ast.If)
+        or (isinstance(block, ast.FunctionDef | ast.Lambda) and block is not source.definition)
         for one in ast.walk(block)
     }
     return list(

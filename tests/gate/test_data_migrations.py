@@ -214,6 +214,7 @@ def test_a_model_that_is_not_there(app: Shop, live: str, label: str) -> None:
         "try:\n    apps.get_model('shop', 'Nothing')\nexcept LookupError:\n    pass",
         "apps.get_model('elsewhere', 'Nothing')",
         "apps.get_model('shop', 'Later')",
+        "def later(sender, apps, **rest):\n    apps.get_model('shop', 'Nothing')",
     ],
 )
 def test_a_model_that_may_be_there(app: Shop, live: str, body: str) -> None:
