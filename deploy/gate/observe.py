@@ -64,6 +64,7 @@ class Observer:
     held: list[Held] = field(default_factory=list)
     _files: dict[int, int] = field(default_factory=dict)
     _since: dict[int, tuple[str, float, int]] = field(default_factory=dict)
+    _weaker: dict[int, str] = field(default_factory=dict)
     _run: _Run | None = None
     _runs: int = 0
     _session: SecondSession | None = None
@@ -132,6 +133,7 @@ class Observer:
             behind = tuple(self.statements[first:])
             self.held.append(Held(self.there[oid], mode, now - since, behind))
         self._since.clear()
+        self._weaker.clear()
 
     def _in_run(self, text: str, execute: Callable[..., Any], *rest: Any) -> Any:
         run = self._run
@@ -239,8 +241,8 @@ class Observer:
         for oid, mode in modes.items():
             known = self._since.get(oid)
             if not blocks_writes(mode):
-                if stops(mode):
-                    new[oid] = mode
+                if stops(mode) and strength(mode) > strength(self._weaker.get(oid, "")):
+                    new[oid] = self._weaker[oid] = mode
             elif known is None or strength(mode) > strength(known[0]):
                 new[oid] = mode
                 first = known[2] if known else len(self.statements)

@@ -28,6 +28,7 @@ from .exercise import (
     not_exercised,
     take_samples,
 )
+from .grouped import Grouped
 from .judgement import GateReport
 from .plan import MigrationKey
 from .probes import is_extreme, is_probe
@@ -139,14 +140,14 @@ class _Rehearsing:
         broken = self._still_meant(
             old_models, newly_broken(baseline, exercise(old_models, self.alias, old_samples, closely=closely))
         )
+        said = Grouped()
         for model, statement, failure in broken:
             kind = OLD_VALUE_REFUSED if is_probe(statement) else OLD_CODE_BROKEN
             level: Level = "error"
             if _depends_on_values(statement, failure):
                 level = "info" if is_extreme(statement) else "warning"
-            result.findings.append(
-                kind(model=model, statement=statement, problem=failure.text, place=model, level=level)
-            )
+            said.add(kind, level, model, statement, failure.text)
+        result.findings += said.findings()
         labels = {bare(model._meta.db_table): model._meta.label for model in old_models}
         for table, constraint in broken_checks(connections[self.alias], unvalidated):
             label = labels.get(table, table)
@@ -236,22 +237,16 @@ class _Rehearsing:
         What it can't do at either time is its own fault where no other values could help; where they could,
         it is to be looked at, unless the deployed code could not do it on the old schema either.
         """
+        said = Grouped()
         for label, statement, failure in newly_broken({}, half):
             certain, problem = failure.certain, failure.text
             if whole is not None and statement not in whole.get(label, {}):
-                make = NEW_CODE_BROKEN(model=label, statement=statement, problem=problem, place=label)
+                said.add(NEW_CODE_BROKEN, "error", label, statement, problem)
             elif certain or statement not in baseline.get(label, {}):
-                make = NEW_CODE_FAILS(
-                    model=label,
-                    statement=statement,
-                    problem=problem,
-                    values="whatever the values are" if certain else "with the values that could be made",
-                    place=label,
-                    level="error" if certain else "warning",
-                )
-            else:
-                continue
-            self.result.findings.append(make)
+                level: Level = "error" if certain else "warning"
+                values = "whatever the values are" if certain else "with the values that could be made"
+                said.add(NEW_CODE_FAILS, level, label, statement, problem, values=values)
+        self.result.findings += said.findings()
 
 
 def _depends_on_values(statement: str, failure: Failure) -> bool:

@@ -13,7 +13,7 @@ from .observed import Observed
 
 Verdict = Literal["switch", "reverse", "restore"]
 
-_LONGEST_STATEMENT = 60
+_LONGEST_STATEMENT = 48
 # A row of the table for what takes no lock, touches no row and is over at once would hide the others.
 _WORTH_A_ROW_SECONDS = 0.05
 
@@ -88,10 +88,10 @@ class Rehearsal:
                 times = f"{one.count} × " if one.count > 1 else ""
                 yield {
                     "migration": label,
-                    "statement": times + one.statement[:_LONGEST_STATEMENT],
+                    "statement": times + one.statement.replace('"', "")[:_LONGEST_STATEMENT],
                     "took_seconds": one.seconds,
                     "lock": _grouped(one.locks),
-                    "stops": _grouped(one.stops),
+                    "stops": ", ".join(dict.fromkeys(filter(None, one.stops.values()))),
                     "did": ", ".join(did),
                     "log_bytes": one.wal_bytes,
                 }

@@ -172,7 +172,7 @@ def _hard_to_vary(one: Any) -> int:
 
 
 def vary(one: Any) -> Any:
-    """A value that no row has yet."""
+    """A value that no row has yet; of numbers, less than half of what fits, for columns computed from it."""
     number = next(_serial)
     base: Any = getattr(one, "base_field", None)
     if isinstance(one, models.UUIDField):
@@ -182,11 +182,11 @@ def vary(one: Any) -> Any:
     if isinstance(one, models.DateField):
         return date(1971, 1, 1) + timedelta(days=number)
     if isinstance(one, models.SmallIntegerField | models.PositiveSmallIntegerField):
-        return 32000 - number
+        return 16_000 - number
     if isinstance(one, models.BigIntegerField):
-        return 9_000_000_000_000_000_000 - number
+        return 4_000_000_000_000_000_000 - number
     if isinstance(one, models.IntegerField):
-        return 2_000_000_000 - number
+        return 1_000_000_000 - number
     if isinstance(one, models.DecimalField):
         return Decimal(number).scaleb(-one.decimal_places)
     if isinstance(one, models.FloatField):

@@ -22,7 +22,7 @@ def said(app: Shop, alias: str, *statements: str) -> dict[str, str]:
         ("ALTER TABLE shop_order ALTER total TYPE numeric(5, 0)", "INSERT (total: largest)", "error"),
         (
             "UPDATE shop_order SET paid = true; ALTER TABLE shop_order ALTER paid SET NOT NULL",
-            "INSERT shop.Order",
+            "INSERT, UPDATE",
             "error",
         ),
         ("ALTER TABLE shop_order ADD CHECK (total < 60)", "INSERT (total: largest)", "info"),
@@ -37,7 +37,7 @@ def test_names_what_the_schema_before_took(
     statement: str, expected: str, level: str, app: Shop, deployed: str
 ) -> None:
     found = said(app, deployed, *statement.split("; "))
-    hits = {words: each for words, each in found.items() if words.startswith(expected)}
+    hits = {words: each for words, each in found.items() if expected in words}
     assert list(hits.values()) == [level], found
 
 
@@ -60,7 +60,7 @@ def test_says_nothing_where_everything_still_fits(statement: str, app: Shop, dep
 def test_a_new_uniqueness_is_met_even_where_there_is_no_row(app: Shop, deployed: str) -> None:
     query(deployed, "TRUNCATE shop_customer CASCADE")
     found = said(app, deployed, "ALTER TABLE shop_order ADD UNIQUE (total)")
-    assert [level for words, level in found.items() if words.startswith("INSERT TWICE")] == ["warning"]
+    assert [level for words, level in found.items() if "INSERT TWICE" in words] == ["warning"]
 
 
 def test_refusals_of_values_leave_the_switch_open_and_lost_statements_do_not(
