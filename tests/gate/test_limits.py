@@ -1,7 +1,9 @@
 """The limits on what a migration sends: on every connection and statement, and off where it takes long."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from django.db import connections
 from django.db.models.signals import pre_migrate
@@ -61,6 +63,35 @@ def test_a_second_lock_is_given_up_before_a_client_would_be_ended_as_a_deadlock(
     ((first, _),), ((second, _),) = seen["ALTER TABLE shop_order"], seen["ALTER TABLE shop_customer"]
     assert milliseconds(first) == 500  # a quarter of the limit in the first attempt
     assert milliseconds(second) <= 500  # half of deadlock_timeout
+
+
+def test_a_client_that_waits_in_a_circle_is_not_the_one_that_fails(app: Shop, deployed: str) -> None:
+    """The migration has the orders and wants the customers; the client has customers and wants the orders."""
+    app.write("0002_two", ADD + 'migrations.AddField("customer", "memo", models.TextField(null=True)),')
+    answers: list[object] = []
+    with other_session(deployed) as client, ThreadPoolExecutor(1) as pool:
+
+        def meet(execute, sql, params, many, context):
+            if 'ALTER TABLE "shop_customer"' in str(sql) and not answers:
+                client.execute("UPDATE shop_customer SET name = 'x' WHERE id = 1")
+                answers.append(pool.submit(_read_and_commit, client))
+                time.sleep(0.2)  # the client waits now, and looks for a circle in 0.8 s
+            return execute(sql, params, many, context)
+
+        pre_migrate.connect(
+            lambda **_: connections[deployed].execute_wrappers.append(meet),
+            weak=False, dispatch_uid="limits_seen",
+        )  # fmt: skip
+        step = Step("apply")
+        run_all(deployed, step=step)
+        assert answers[0].result() == (50,)
+    assert step.facts["migrations"]["shop.0002_two"]["attempts"] == 2
+
+
+def _read_and_commit(client: psycopg.Connection) -> object:
+    found = client.execute("SELECT count(*) FROM shop_order").fetchone()
+    client.commit()
+    return found
 
 
 def test_only_what_stops_writers_has_a_short_statement_timeout(app: Shop, deployed: str) -> None:
