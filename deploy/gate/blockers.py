@@ -45,7 +45,9 @@ JOIN pg_locks l ON l.locktype = 'relation' AND l.relation = t.oid AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.pid IS DISTINCT FROM pg_backend_pid()
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-LEFT JOIN pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.granted
+    AND x.virtualtransaction = l.virtualtransaction
+LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
 WHERE a.backend_type IS DISTINCT FROM 'parallel worker'
 ORDER BY 10 DESC NULLS LAST
 """
@@ -56,7 +58,7 @@ class Blocker:
     """A transaction that holds a lock on `table`.
 
     Attributes:
-        pid: of the session; None for a prepared transaction.
+        pid: of the session; None for a prepared transaction, named or not.
         transaction: pg_locks.virtualtransaction, which no two transactions share.
         age_seconds: since its transaction began; None where the role may not see it.
         wraparound: an autovacuum that PostgreSQL does not cancel for a waiter.
@@ -79,6 +81,8 @@ class Blocker:
         age = "of unknown age" if self.age_seconds is None else f"open for {self.age_seconds:.0f} s"
         if self.prepared:
             return f"prepared transaction {self.prepared!r} (user {self.user}, {age})"
+        if self.pid is None:  # it has written nothing, so that nothing joins its locks to its name
+            return "a prepared transaction that has only read"
         if self.wraparound:
             return f"pid {self.pid} (autovacuum to prevent wraparound, {age})"
         parts = [
@@ -96,6 +100,8 @@ class Blocker:
         if self.prepared:
             name = self.prepared.replace("'", "''")
             return f"ROLLBACK PREPARED '{name}';"
+        if self.pid is None:
+            return "TABLE pg_prepared_xacts;  -- one of them"
         if self.wraparound:
             return f"TABLE pg_stat_progress_vacuum;  -- pid {self.pid} has to finish"
         return f"SELECT pg_terminate_backend({self.pid});"

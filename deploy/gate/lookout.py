@@ -49,7 +49,7 @@ class Lookout:
             one
             for one in holders(session, locks)
             if one.wraparound
-            or one.prepared
+            or one.pid is None
             or max(one.age_seconds or 0.0, now - self._first_seen.setdefault(one.transaction, now))
             >= least_seconds
         ]
