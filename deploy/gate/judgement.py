@@ -19,13 +19,14 @@ from .data_migrations import data_findings
 from .declarations import phases_of
 from .declared import declared_phases
 from .findings import NEVER_WORKS, NOT_JUDGED
-from .offline import Collected, collect, connection_like
+from .offline import Collected, collect
 from .phases import orphans, phase_findings, waiting_for
 from .plan import MigrationKey, place
 from .project_findings import MODEL_FAILS
 from .project_sql import ProjectSQL
 from .rules import lock_findings
 from .touched import tables_changed_in_code_only, tables_of_dropped_indexes
+from .unconnected import connection_like
 from .walk import snapshot
 from .way_back import WayBack
 
