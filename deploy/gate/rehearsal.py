@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from deploy.conf import DeployConf
-from deploy.reporting.findings import Level
+from deploy.reporting.findings import FindingType, Level
 from deploy.reporting.report import Step
 
 from . import plan
@@ -149,17 +150,12 @@ class _Rehearsing:
             said.add(kind, level, model, statement, failure.text)
         result.findings += said.findings()
         labels = {bare(model._meta.db_table): model._meta.label for model in old_models}
-        for table, constraint in broken_checks(connections[self.alias], unvalidated):
-            label = labels.get(table, table)
-            problem = f"rows in {table} break the check {constraint}, which was added NOT VALID"
-            result.findings.append(
-                OLD_VALUE_REFUSED(
-                    model=label, statement="UPDATE (some rows)", problem=problem, place=label, level="warning"
-                )
-            )
+        met = self._rows_refused(labels, unvalidated, frozenset(), OLD_VALUE_REFUSED)
         survived = all(_depends_on_values(statement, failure) for _, statement, failure in broken)
         half = self._new_code(executor, trial.brought() | set(contract))
         contracted = not contract or trial.forwards(contract, state)
+        if contract and contracted:
+            self._rows_refused(labels, unvalidated, met, NEW_CODE_FAILS)
         whole = self._new_code(executor, trial.brought()) if contract and contracted else None
         self._compare_new_code(baseline, half, whole)
         if trial.ran:
@@ -189,6 +185,30 @@ class _Rehearsing:
     def _new_code(self, executor: MigrationExecutor, brought: AbstractSet[MigrationKey]) -> Failures:
         new_models = exercised_models(plan.state_of(executor.loader, brought), self.alias)
         return exercise(new_models, self.alias, take_samples(new_models, self.alias))
+
+    def _rows_refused(
+        self,
+        labels: Mapping[str, str],
+        known: frozenset[int],
+        met: frozenset[tuple[str, str]],
+        kind: FindingType,
+    ) -> frozenset[tuple[str, str]]:
+        """Say which rows no code can update any more, but for the checks that were `met`; all of these."""
+        found = frozenset(broken_checks(connections[self.alias], known))
+        for table, constraint in sorted(found - met):
+            label = labels.get(table, table)
+            problem = f"rows in {table} break the check {constraint}, which was added NOT VALID"
+            self.result.findings.append(
+                kind(
+                    model=label,
+                    statement="UPDATE (some rows)",
+                    problem=problem,
+                    values="as those rows are",
+                    place=label,
+                    level="warning",
+                )
+            )
+        return found
 
     def _code_first(self, unmigrated: Failures, migrated: Failures) -> None:
         """May the new code be started before any migration? A fact, and no fault if not."""

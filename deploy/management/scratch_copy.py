@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,8 +32,7 @@ def scratch_copy(
     from deploy.databases import copies
 
     mine = replace(conf, database=alias)
-    name = backup.scratch_name(mine, f"hand-{os.getpid()}")
-    backup.drop_scratch(mine, name)
+    name = backup.scratch_name(mine, f"hand-{secrets.token_hex(4)}")  # two at once, on any hosts
     try:
         with report.step("copy") as step:
             if options["from_template"]:

@@ -95,3 +95,12 @@ def test_rows_that_a_check_not_valid_would_refuse_are_found_wherever_they_lie(
     found = said(app, deployed, "ALTER TABLE shop_order ADD CONSTRAINT few CHECK (total <> 25) NOT VALID")
     (message,) = (words for words in found if words.startswith("UPDATE (some rows) shop.Order"))
     assert "rows in shop_order break the check few" in message
+
+
+def test_such_rows_are_found_when_the_check_waits_for_the_switch(app: Shop, deployed: str) -> None:
+    app.write(
+        "0002_case",
+        "migrations.RunSQL('ALTER TABLE shop_order ADD CONSTRAINT few CHECK (total <> 25) NOT VALID', '')",
+    )
+    found = rehearsed(deployed, forced(deployed, "contract")).findings
+    assert [f.level for f in found if "break the check few" in f.message] == ["warning"]
