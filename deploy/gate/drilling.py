@@ -15,6 +15,7 @@ from deploy.reporting.facts import human_bytes
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
+from .evidence import is_empty
 from .interruption import Drill
 from .judgement import GateReport
 from .plan import place
@@ -65,6 +66,8 @@ def _reason(conf: DeployConf, alias: str, gate: GateReport, when: When) -> str:
         return "not asked for"
     if not gate.pending:
         return "not done: nothing is pending"
+    if when == "small" and is_empty(alias):
+        return "not done: the database is empty, its first migrations can be run from the start"
     size = _size_bytes(alias)
     if when == "small" and size > conf.drill_limit_bytes:
         limit = human_bytes(conf.drill_limit_bytes)
