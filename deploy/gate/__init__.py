@@ -7,21 +7,19 @@ not load the gate, which loads migrations.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .apply import apply, reverse
-    from .baseline_file import write_baseline
-    from .check import GateReport, check
+    from .applying.apply import apply, reverse
+    from .applying.wait import wait
     from .declarations import acknowledge, phase
-    from .edited import own_sources
-    from .plan import MigrationKey, applied, known, leaves
-    from .rehearsal import Rehearsal, rehearse
+    from .graph.plan import MigrationKey, applied, known, leaves
+    from .rehearsing.rehearsal import Rehearsal, rehearse
     from .schema import schema_fingerprint
-    from .wait import wait
+    from .static.baseline_file import write_baseline
+    from .static.check import GateReport, check
+    from .static.edited import own_sources
 
 __all__ = [
     "GateReport",
@@ -43,40 +41,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "GateReport": "check",
-    "MigrationKey": "plan",
-    "Rehearsal": "rehearsal",
+    "GateReport": "static.check",
+    "MigrationKey": "graph.plan",
+    "Rehearsal": "rehearsing.rehearsal",
     "acknowledge": "declarations",
-    "applied": "plan",
-    "apply": "apply",
-    "check": "check",
-    "known": "plan",
-    "leaves": "plan",
-    "own_sources": "edited",
+    "applied": "graph.plan",
+    "apply": "applying.apply",
+    "check": "static.check",
+    "known": "graph.plan",
+    "leaves": "graph.plan",
+    "own_sources": "static.edited",
     "phase": "declarations",
-    "rehearse": "rehearsal",
-    "reverse": "apply",
+    "rehearse": "rehearsing.rehearsal",
+    "reverse": "applying.apply",
     "schema_fingerprint": "schema",
-    "wait": "wait",
-    "write_baseline": "baseline_file",
+    "wait": "applying.wait",
+    "write_baseline": "static.baseline_file",
 }
 
 
-class _Package(ModuleType):
-    """Some modules have the name of their function: here the name means the function (PEP 562's
-    `__getattr__` would not be asked once the import system has set the module as an attribute).
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{self.__name__}.{_HOMES[name]}"), name)
-        setattr(self, name, value)
-        return value
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

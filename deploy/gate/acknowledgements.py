@@ -14,7 +14,7 @@ from deploy.reporting.findings import Finding, FindingType, Level, registry
 from deploy.reporting.redaction import redact
 
 from .declarations import Declaration, acknowledgements_of
-from .plan import MigrationKey, place
+from .graph.plan import MigrationKey, place
 
 UNUSABLE = FindingType(
     "deploy.M080",
@@ -172,8 +172,8 @@ def _is_known(identity: object) -> bool:
     if not isinstance(identity, str):
         return False
     if identity not in registry():
-        for module in pkgutil.iter_modules(gate.__path__):
-            import_module(f"{gate.__name__}.{module.name}")
+        for module in pkgutil.walk_packages(gate.__path__, f"{gate.__name__}."):
+            import_module(module.name)
     return identity in registry()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connections
 
-from .plan import require_supported
+from .graph.plan import require_supported
 
 # Names are spelled out by PostgreSQL itself (format_type, pg_get_*def), so equal schemas give equal rows.
 # Column order is left out on purpose: a reversed DROP COLUMN brings its column back at the end.

@@ -21,7 +21,7 @@ def locate_in(conf: DeployConf | None) -> Locate:
             return at
         if not _IN_AN_APP.match(finding.place or ""):
             return None
-        from deploy.gate import source
+        from deploy.gate.graph import source
 
         return source.locate(finding, top_of(conf.base_dir))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.conf import DeployConf
-from deploy.gate.rehearsal_findings import SCHEMA_ONLY
+from deploy.gate.rehearsing.rehearsal_findings import SCHEMA_ONLY
 from deploy.management.command import USAGE
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Report

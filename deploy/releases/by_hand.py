@@ -9,8 +9,8 @@ from typing import Any
 from django.db import DatabaseError, connections
 
 from deploy import backup, gate
-from deploy.gate.evidence import Proof, changed, is_empty, present
-from deploy.gate.rehearsal_findings import COPY_DIFFERS, NOT_REHEARSED, PROOF_STALE, UNPROVED
+from deploy.gate.rehearsing.evidence import Proof, changed, is_empty, present
+from deploy.gate.rehearsing.rehearsal_findings import COPY_DIFFERS, NOT_REHEARSED, PROOF_STALE, UNPROVED
 from deploy.gate.schema import difference, schema_rows
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step

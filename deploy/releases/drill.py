@@ -10,7 +10,7 @@ from deploy import backup, gate
 from deploy.backup import Manifest
 from deploy.databases.scratch import database_alias
 from deploy.gate import GateReport, MigrationKey
-from deploy.gate.evidence import server_version
+from deploy.gate.rehearsing.evidence import server_version
 from deploy.reporting.report import Report
 
 from .proof import Evidence, reuse

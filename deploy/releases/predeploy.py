@@ -16,7 +16,7 @@ from deploy import assets, backup, gate, preflight
 from deploy.backup import Manifest
 from deploy.buckets.base import BucketError
 from deploy.gate import GateReport
-from deploy.gate.evidence import server_version
+from deploy.gate.rehearsing.evidence import server_version
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Report
 

@@ -16,9 +16,9 @@ from django.test.utils import override_settings
 
 from deploy import conf as configuration
 from deploy.databases.scratch import database_alias
-from deploy.gate import plan
-from deploy.gate.apply import apply
-from deploy.gate.check import GateReport, judge
+from deploy.gate.applying.apply import apply
+from deploy.gate.graph import plan
+from deploy.gate.static.check import GateReport, judge
 from deploy.reporting.report import Step
 
 INITIAL = """

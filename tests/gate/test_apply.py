@@ -11,10 +11,10 @@ import pytest
 from django.db import connections
 from django.db.models.signals import post_migrate
 
-from deploy.gate import plan
-from deploy.gate.apply import apply, reverse
+from deploy.gate.applying.apply import apply, reverse
+from deploy.gate.applying.turn import lock_key
+from deploy.gate.graph import plan
 from deploy.gate.schema import schema_fingerprint
-from deploy.gate.turn import lock_key
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 

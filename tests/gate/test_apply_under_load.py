@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from deploy.gate import plan
+from deploy.gate.graph import plan
 
 from .project import Shop, query
 from .test_apply import answer, start

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from deploy.gate import write_baseline
-from deploy.gate.baseline_file import path_of
-from deploy.gate.check import check
-from deploy.gate.judgement import GateReport
+from deploy.gate.static.baseline_file import path_of
+from deploy.gate.static.check import check
+from deploy.gate.static.judgement import GateReport
 from deploy.reporting.findings import Refusal
 
 from .project import Shop, conf
@@ -137,7 +137,7 @@ def test_a_folder_that_is_not_there_is_a_finding(app: Shop, live: str) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from deploy.gate.baseline_file import _replace
+from deploy.gate.static.baseline_file import _replace
 path = Path(sys.argv[1])
 print("ready", flush=True)
 while True:

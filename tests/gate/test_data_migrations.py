@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from deploy.gate.plan import load, state_of
+from deploy.gate.graph.plan import load, state_of
 from deploy.reporting.findings import Finding
 
 from .project import Shop, judged

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 
 from deploy.gate import rehearse
-from deploy.gate.rehearsal import Rehearsal
+from deploy.gate.rehearsing.rehearsal import Rehearsal
 from deploy.reporting.report import Step
 
 from .project import INITIAL, Shop, conf, postgres, query, run_all, shop, sqlite
@@ -72,7 +72,7 @@ def test_one_in_pieces_goes_on_and_an_invalid_index_is_built_again(app: Shop, co
 
 
 def test_the_index_is_really_cut_in_the_middle(app: Shop, copy: str) -> None:
-    from deploy.gate.interruption import Cutter, _cut
+    from deploy.gate.rehearsing.interruption import Cutter, _cut
 
     key = app.write("0002_index", INDEX, atomic=False)
     assert _cut(copy, key, Cutter(connections[copy], 0, inside=True))

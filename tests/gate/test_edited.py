@@ -2,9 +2,10 @@
 
 import pytest
 
-from deploy.gate import own_sources, plan
-from deploy.gate.check import check
-from deploy.gate.edited import digest
+from deploy.gate import own_sources
+from deploy.gate.graph import plan
+from deploy.gate.static.check import check
+from deploy.gate.static.edited import digest
 from deploy.reporting.findings import Finding
 
 from .project import Shop, conf, run_all

@@ -3,9 +3,9 @@
 import pytest
 from django.db import connection
 
-from deploy.gate.effects import effects, statement_count
-from deploy.gate.expressions import same_text
-from deploy.gate.volatility import FUNCTIONS, is_builtin, is_volatile_function
+from deploy.gate.sql.effects import effects, statement_count
+from deploy.gate.sql.expressions import same_text
+from deploy.gate.sql.volatility import FUNCTIONS, is_builtin, is_volatile_function
 
 # statement: what of its effects must be so
 READ = {

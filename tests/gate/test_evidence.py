@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from deploy.gate.evidence import Present, Proof, changed
+from deploy.gate.rehearsing.evidence import Present, Proof, changed
 
 from .project import postgres, query
 from .test_command import MODELS, Site, ids

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.gate import plan
-from deploy.gate.exercise import exercise, exercised_models, take_samples
+from deploy.gate.graph import plan
+from deploy.gate.rehearsing.exercise import exercise, exercised_models, take_samples
 
 from .project import Shop, query, run_all
 

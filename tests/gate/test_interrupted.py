@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from deploy.gate import plan, rehearse
-from deploy.gate.apply import reverse
-from deploy.gate.offline import collect
+from deploy.gate import rehearse
+from deploy.gate.applying.apply import reverse
+from deploy.gate.graph import plan
+from deploy.gate.graph.offline import collect
 from deploy.gate.schema import schema_fingerprint
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step

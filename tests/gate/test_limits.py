@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.models.signals import pre_migrate
 
 from deploy.databases.scratch import database_alias
-from deploy.gate import plan
+from deploy.gate.graph import plan
 from deploy.reporting.report import Step
 
 from .project import Shop, query, run_all

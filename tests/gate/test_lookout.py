@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from django.db import connections
 
-from deploy.gate.blockers import Blocker, holders, shape
-from deploy.gate.effects import effects
-from deploy.gate.locks import Wanted, wanted
-from deploy.gate.lookout import InTheWay, Lookout
+from deploy.gate.applying.blockers import Blocker, holders, shape
+from deploy.gate.applying.lookout import InTheWay, Lookout
+from deploy.gate.sql.effects import effects
+from deploy.gate.sql.locks import Wanted, wanted
 from deploy.reporting.report import Step
 
 from .project import Shop, query, run_all

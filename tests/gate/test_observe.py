@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.gate.observed import Observed
-from deploy.gate.rehearsal import Rehearsal
+from deploy.gate.rehearsing.observed import Observed
+from deploy.gate.rehearsing.rehearsal import Rehearsal
 
 from .project import Shop, query
 from .test_rehearsal import forced, ids, rehearsed

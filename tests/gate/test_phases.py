@@ -1,6 +1,6 @@
 """Several migrations at once: what waits for what, and what the plan's fingerprint stands for."""
 
-from deploy.gate import plan
+from deploy.gate.graph import plan
 
 from .project import Shop, judged, run_all
 

@@ -13,8 +13,9 @@ import pytest
 from django.db import OperationalError, connections
 
 from deploy.databases.scratch import database_alias
-from deploy.gate import plan, pooler
-from deploy.gate.wait import wait
+from deploy.gate.applying import pooler
+from deploy.gate.applying.wait import wait
+from deploy.gate.graph import plan
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import connections
 
-from deploy.gate.production import read_production
-from deploy.gate.rehearsal import Rehearsal, rehearse
+from deploy.gate.rehearsing.production import read_production
+from deploy.gate.rehearsing.rehearsal import Rehearsal, rehearse
 from deploy.reporting.report import Step
 
 from .project import Shop, conf, postgres, query, run_all

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from deploy.gate.judgement import GateReport
-from deploy.gate.rehearsal import Rehearsal, rehearse
+from deploy.gate.rehearsing.rehearsal import Rehearsal, rehearse
 from deploy.gate.schema import schema_fingerprint
+from deploy.gate.static.judgement import GateReport
 from deploy.reporting.report import Step
 
 from .project import Shop, conf, judged, query, run_all, shop, sqlite

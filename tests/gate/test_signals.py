@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from deploy.gate import plan
-from deploy.gate.apply import reverse
+from deploy.gate.applying.apply import reverse
+from deploy.gate.graph import plan
 from deploy.gate.schema import schema_fingerprint
 from deploy.reporting.report import Step
 

@@ -10,8 +10,8 @@ import pytest
 from django.test import override_settings
 
 from deploy.databases.scratch import database_alias
-from deploy.gate.check import check
-from deploy.gate.judgement import GateReport
+from deploy.gate.static.check import check
+from deploy.gate.static.judgement import GateReport
 from deploy.reporting.findings import Refusal
 
 from .project import Shop, conf

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.gate.declared import NOT_EXPAND
-from deploy.gate.source import locate, place_of
+from deploy.gate.graph.source import locate, place_of
+from deploy.gate.static.declared import NOT_EXPAND
 from deploy.reporting.findings import Finding
 from deploy.reporting.location import Location, top_of
 

@@ -3,10 +3,10 @@
 import pytest
 from django.db.migrations.state import ProjectState
 
-from deploy.gate import offline, plan
-from deploy.gate.offline import collect
-from deploy.gate.sparse import build
-from deploy.gate.walk import snapshot
+from deploy.gate.graph import offline, plan
+from deploy.gate.graph.offline import collect
+from deploy.gate.graph.sparse import build
+from deploy.gate.graph.walk import snapshot
 
 from .project import Shop
 

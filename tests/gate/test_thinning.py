@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.gate import thinning
+from deploy.gate.rehearsing import thinning
 
 from .project import Shop, query
 from .test_rehearsal import forced, ids, rehearsed

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.gate.check import GateReport
-from deploy.gate.rehearsal import rehearse
+from deploy.gate.rehearsing.rehearsal import rehearse
+from deploy.gate.static.check import GateReport
 from deploy.reporting.report import Step
 
 from .project import INITIAL, Shop, conf, judged, postgres, query, run_all, shop

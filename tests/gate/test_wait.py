@@ -7,8 +7,8 @@ import pytest
 from django.db import connections
 
 from deploy.databases.scratch import database_alias
-from deploy.gate import plan
-from deploy.gate.wait import wait
+from deploy.gate.applying.wait import wait
+from deploy.gate.graph import plan
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 

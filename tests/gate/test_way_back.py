@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.gate.check import check
+from deploy.gate.static.check import check
 
 from .project import Shop, conf
 

@@ -155,7 +155,7 @@ class Command(DeployCommand):
     def _rehearse(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.databases.scratch import database_alias
         from deploy.gate import check, rehearse
-        from deploy.gate.standin import standing_in
+        from deploy.gate.graph.standin import standing_in
         from deploy.management.scratch_copy import scratch_copy
         from deploy.releases import by_hand
         from deploy.releases.session import Session

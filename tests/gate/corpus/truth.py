@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from deploy.gate import plan
+from deploy.gate.graph import plan
 
 from . import old_code, world
 from .base import ROWS

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deploy.gate import Rehearsal, rehearse
-from deploy.gate.check import GateReport
+from deploy.gate.static.check import GateReport
 from deploy.reporting.findings import Finding
 from deploy.reporting.report import Step
 

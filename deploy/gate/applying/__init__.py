@@ -1,0 +1,1 @@
+"""Migrations run against the live database, lock-aware, killed and gone on with."""

@@ -1,0 +1,1 @@
+"""The rehearsal: migrations run on a copy, watched, undone, cut off, and tried with both releases' models."""
