@@ -154,6 +154,11 @@ def _statements(model: type[models.Model], alias: str, maker: Maker) -> dict[str
 _UPSERT = "UPSERT ON"
 
 
+def is_upsert(statement: str) -> bool:
+    """The statement is an INSERT … ON CONFLICT, which a model's code may or may not contain."""
+    return statement.startswith(_UPSERT)
+
+
 def unique_fields(model: type[models.Model]) -> list[tuple[Any, ...]]:
     """What `bulk_create(update_conflicts=True, unique_fields=…)` can name: no condition, not deferrable."""
     meta = model._meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -41,7 +42,7 @@ class _Run:
     began: float
     ended: float = 0.0
     count: int = 0
-    locks_rows: bool = False
+    locked_rows: int = 0
 
 
 @dataclass
@@ -146,8 +147,12 @@ class Observer:
         run = self._run
         if _writes(text) and not _writes(run.text):
             run.text = text
-        run.locks_rows = run.locks_rows or _FOR_UPDATE.search(text[-200:]) is not None
         result = execute(*rest)
+        if _FOR_UPDATE.search(text[-200:]):
+            returned = rest[-1]["cursor"].rowcount
+            run.locked_rows += (
+                returned if returned >= 0 else sys.maxsize
+            )  # a cursor that reads piece by piece
         run.count += 1
         run.ended = time.monotonic()
         return result
@@ -160,7 +165,7 @@ class Observer:
         if not self._is_open():  # its transaction is over or has failed, and with it what could be seen
             self._note(run.text, run.began, seconds, count=run.count)
         else:
-            self._look(run.text, run.began, seconds, run.before, count=run.count, locks_rows=run.locks_rows)
+            self._look(run.text, run.began, seconds, run.before, count=run.count, locked_rows=run.locked_rows)
 
     def _alone(self, execute: Callable[..., Any], sql: str, params: Any, many: Any, context: Any) -> Any:
         """A statement that is a transaction of its own."""
@@ -229,7 +234,7 @@ class Observer:
         before: Reading,
         *,
         count: int = 1,
-        locks_rows: bool = False,
+        locked_rows: int = 0,
     ) -> None:
         """Inside the transaction, right after: what it holds and has done."""
         after = read_counters(self.connection)
@@ -249,7 +254,7 @@ class Observer:
                 self._since[oid] = (mode, known[1] if known else began, first)
         exclusive = [oid for oid, mode in modes.items() if mode == "AccessExclusiveLock"]
         rewritten = self._rewritten(exclusive)
-        one = self._observed(text, began, seconds, before, after, new, rewritten, locks_rows=locks_rows)
+        one = self._observed(text, began, seconds, before, after, new, rewritten, locked_rows=locked_rows)
         self.statements.append(
             replace(one, count=count, is_rows_only=text[:20].upper().startswith(_ROWS_ONLY))
         )
@@ -264,12 +269,12 @@ class Observer:
         modes: dict[int, str],
         rewritten: tuple[int, ...],
         *,
-        locks_rows: bool = False,
+        locked_rows: int = 0,
     ) -> Observed:
         name = {oid: table.name for oid, table in self.there.items()}
         scanned, written, changed = after.since(before)
-        if locks_rows:
-            changed = {**scanned, **changed}
+        if locked_rows:
+            changed = {**{oid: min(rows, locked_rows) for oid, rows in scanned.items()}, **changed}
         updates = [one for one in effects(text) if one.kind in {"update", "delete"}] if written else []
         return Observed(
             without_values(text),

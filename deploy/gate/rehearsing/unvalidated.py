@@ -10,7 +10,8 @@ _NOT_VALID = """SELECT k.oid::bigint, k.conname, c.relname,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname),
     pg_get_expr(k.conbin, k.conrelid)
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE k.contype = 'c' AND NOT k.convalidated"""
+    WHERE k.contype = 'c' AND NOT k.convalidated
+    AND coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true'"""  # NOT ENFORCED: PostgreSQL 18
 
 
 def not_valid(connection: BaseDatabaseWrapper) -> frozenset[int]:
