@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..errors import sqlstate
 from ..sql.effect import Effect
-from ..sql.effects import effects
+from ..sql.effects import effects, parsed
 from ..sql.locks import wanted
 from ..sql.modes import blocks_writes, manual_name, stops, strength, strongest
 from .observed import Held, Observed, Seen, Table
@@ -312,3 +312,8 @@ def without_values(statement: str) -> str:
 
 def _writes(text: str) -> bool:
     return text[:20].upper().startswith(_ROWS_ONLY[1:-1])
+
+
+def _locks_what_it_returns(text: str) -> bool:
+    statements = parsed(text) or ()
+    return all(getattr(one.stmt, "lockingClause", None) for one in statements)
