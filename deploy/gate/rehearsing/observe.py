@@ -150,9 +150,9 @@ class Observer:
         result = execute(*rest)
         if _FOR_UPDATE.search(text[-200:]):
             returned = rest[-1]["cursor"].rowcount
-            run.locked_rows += (
-                returned if returned >= 0 else sys.maxsize
-            )  # a cursor that reads piece by piece
+            known = returned >= 0 and _locks_what_it_returns(text)
+            # A query around it, or a cursor that reads piece by piece, does not say how many it locked.
+            run.locked_rows += returned if known else sys.maxsize
         run.count += 1
         run.ended = time.monotonic()
         return result
