@@ -404,3 +404,10 @@ TRUSTED = FindingType(
     "--scratch NAME",
     why="Whether the old code writes what a new constraint refuses, its models do not say; the author does.",
 )
+LOST_AT_THE_END = FindingType(
+    "deploy.M073",
+    "error",
+    "It runs in postdeploy, and the new code breaks after it: {new}.",
+    "Let the models give up what it takes away: python manage.py makemigrations. Or take the statement out.",
+    why="What no old container needs any more the new ones may still need, as their models say.",
+)

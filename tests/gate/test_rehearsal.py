@@ -234,3 +234,15 @@ def test_says_what_a_model_can_no_longer_do_in_one_finding(app: Shop, deployed: 
     found = [f for f in rehearsed(deployed, forced(deployed)).findings if f.id == "deploy.M041"]
     assert len(found) == 1
     assert "SELECT, INSERT, UPDATE, DELETE shop.Order" in found[0].message
+
+
+def test_new_code_that_a_contract_migration_breaks_is_refused(app: Shop, deployed: str) -> None:
+    drop = "ALTER TABLE shop_order DROP COLUMN paid"
+    app.write("0002_drop", f'migrations.RunSQL({drop!r}, "ALTER TABLE shop_order ADD paid boolean")')
+    assert ("deploy.M073", "error") in {(found.id, found.level) for found in judged(deployed).findings}
+    assert "deploy.M047" in ids(rehearsed(deployed))
+
+
+def test_a_new_uniqueness_is_no_reason_to_refuse_the_code_that_brings_it(app: Shop, deployed: str) -> None:
+    app.write("0002_once", 'migrations.AlterField("order", "total", models.IntegerField(unique=True)),')
+    assert not {found.id for found in rehearsed(deployed).findings if found.level == "error"}

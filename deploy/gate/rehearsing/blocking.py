@@ -70,7 +70,9 @@ class Judge:
                 level="warning" if is_cold else "error",
                 place=place,
             )
-        if not growing or (self.production.is_known(table.name) and seconds <= QUIET_SECONDS):
+        if not growing or self.production.is_small(table.name):
+            return None
+        if self.production.is_known(table.name) and seconds <= QUIET_SECONDS:
             return None
         if any(table.name in one.rewritten for one in growing):
             return None  # deploy.M044 says it

@@ -70,6 +70,11 @@ class Production:
         use = self.uses.get(table)
         return use is not None and use.rows is not None
 
+    def is_small(self, table: str) -> bool:
+        """It is known to be so small that what a statement took on a busy copy says nothing of it."""
+        use = self.uses.get(table)
+        return use is not None and use.rows is not None and use.size_bytes < TOO_SMALL_TO_SCALE_BYTES
+
     def seconds(self, one: Observed, there: dict[str, Table]) -> float:
         """What the statement would take in production: in proportion to the tables that it scans, rewrites
         or writes, and as on the copy where its cost does not grow with any.

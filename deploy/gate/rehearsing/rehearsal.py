@@ -213,7 +213,8 @@ class _Rehearsing:
 
     def _code_first(self, unmigrated: Failures, migrated: Failures) -> None:
         """May the new code be started before any migration? A fact, and no fault if not."""
-        lacking = newly_broken(migrated, unmigrated)
+        broken = newly_broken(migrated, unmigrated)
+        lacking = [each for each in broken if not is_upsert(each[1])]
         self.result.code_first = not lacking
         if lacking:
             said = "; ".join(f"{statement} {model}" for model, statement, _ in lacking[:_MOST_NAMED])
@@ -269,6 +270,10 @@ class _Rehearsing:
                 level: Level = "error" if certain else "warning"
                 values = "whatever the values are" if certain else "with the values that could be made"
                 said.add(NEW_CODE_FAILS, level, label, statement, problem, values=values)
+        for label, statement, failure in newly_broken(half, whole or {}):
+            if failure.certain and not is_upsert(statement):
+                values = "once the contract migrations have run"
+                said.add(NEW_CODE_FAILS, "error", label, statement, failure.text, values=values)
         self.result.findings += said.findings()
 
 

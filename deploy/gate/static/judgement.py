@@ -13,7 +13,7 @@ from django.db.migrations.state import ProjectState
 from deploy.reporting.findings import Finding, has_errors
 
 from ..declarations import phases_of
-from ..findings import NEVER_WORKS, NOT_JUDGED
+from ..findings import LOST_AT_THE_END, NEVER_WORKS, NOT_JUDGED
 from ..graph import plan
 from ..graph.offline import Collected, collect
 from ..graph.plan import MigrationKey, place
@@ -178,15 +178,19 @@ def _verdict(
     for one in collected:
         if one.key not in blockers:
             _replay(half, one)
-    missing = breakages(new, half, touched)
+    missing = lacking = breakages(new, half, touched)
     needed: dict[MigrationKey, list[Breakage]] = {}
     for one in collected:
-        if one.key in blockers and missing:
-            _replay(half, one)
-            left = breakages(new, half, touched)
-            if repaired := [each for each in missing if each not in left]:
-                needed[one.key] = repaired
-            missing = [each for each in left if each in missing]
+        if one.key not in blockers:
+            continue
+        _replay(half, one)
+        left = breakages(new, half, touched)
+        if repaired := [each for each in missing if each not in left]:
+            needed[one.key] = repaired
+        lost = "; ".join(each.text for each in left if each not in lacking and each.certain)
+        if lost:
+            findings.append(LOST_AT_THE_END(new=lost, place=place(one.key)))
+        missing, lacking = [each for each in left if each in missing], left
     # A column that the code forgot is known for certain; one that it lacks may come from RunPython.
     findings += [
         NEVER_WORKS(new=each.text, table=each.table, column=each.column, place=place(pending[-1]))
