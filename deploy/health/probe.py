@@ -31,11 +31,21 @@ def ask(url: str, *, timeout_seconds: float) -> str | None:
     return None if status == http.client.OK else f"answered {status}"
 
 
+def _seconds(text: str) -> float:
+    """A finite time over 0: a socket takes neither nan nor infinity, and 0 means that it never waits."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse, ask, say why not on standard error (container engines keep it with the health log)."""
     parser = argparse.ArgumentParser(prog="python -m deploy.health.probe", description=__doc__)
     parser.add_argument("url", help="for example http://127.0.0.1:8000/readyz")
-    parser.add_argument("--timeout", type=float, default=4.0, metavar="SECONDS", help="default %(default)s")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=4.0, metavar="SECONDS", help="default %(default)s"
+    )
     options = parser.parse_args(arguments)
     try:
         reason = ask(options.url, timeout_seconds=options.timeout)

@@ -64,3 +64,11 @@ def test_imports_no_django_and_is_a_program(port: int) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, f"http://127.0.0.1:{port}/200"], cwd=ROOT)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0"])
+def test_a_time_limit_that_is_none_is_a_mistake_in_usage(seconds: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        probe.main(["http://127.0.0.1:1/readyz", f"--timeout={seconds}"])
+    assert stopped.value.code == 2
+    assert "--timeout" in capsys.readouterr().err

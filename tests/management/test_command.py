@@ -219,3 +219,17 @@ def test_handlers_are_as_before_once_the_command_is_over():
     before = signal.getsignal(signal.SIGTERM)
     call("succeed")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_time_limit_that_never_comes_is_a_mistake_in_usage(seconds: str, capsys) -> None:
+    from deploy.management.commands.migrategate import Command
+
+    with pytest.raises(SystemExit) as stopped:
+        Command().run_from_argv(
+            ["manage.py", "migrategate", "wait", f"--timeout={seconds}", "--format", "json"]
+        )
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert stopped.value.code == 2
+    assert [finding["id"] for finding in step["findings"]] == ["deploy.R002"]
+    assert seconds in step["findings"][0]["message"]

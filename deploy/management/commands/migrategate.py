@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import UNKNOWN_DATABASE, DeployConf
-from deploy.management.command import DeployCommand
+from deploy.management.command import DeployCommand, seconds
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import EXIT_REFUSED, Step
 
@@ -106,7 +106,7 @@ class Command(DeployCommand):
             help="apply: run the data operation of a killed run again, or take it for done (deploy.M057).",
         )
         parser.add_argument(
-            "--timeout", type=float, default=None, metavar="SECONDS", help="wait: how long at most."
+            "--timeout", type=seconds, default=None, metavar="SECONDS", help="wait: how long at most."
         )
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
