@@ -411,3 +411,15 @@ LOST_AT_THE_END = FindingType(
     "Let the models give up what it takes away: python manage.py makemigrations. Or take the statement out.",
     why="What no old container needs any more the new ones may still need, as their models say.",
 )
+REACHES_OUTSIDE = FindingType(
+    "deploy.M122",
+    "error",
+    "{verb} reaches outside the database, to the server and all on it: no rehearsal runs it.",
+    "Take it out of the migration, and let who runs the server do it, once for all releases:\n"
+    'psql -d postgres -c "…"',
+    why="The copy that a rehearsal works on stands on a server with other databases, the live one often "
+    "among them: there it would be done for real.",
+    depends="On the statements, DO blocks included; what functions do, or what blocks put together at run "
+    "time, is not known.",
+    source="https://www.postgresql.org/docs/current/manage-ag-overview.html",
+)

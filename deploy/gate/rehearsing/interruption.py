@@ -32,6 +32,7 @@ from ..graph.standin import standing_in
 from ..run_findings import HALF_DATA
 from ..schema import difference, schema_fingerprint, schema_rows
 from ..sql.effects import effects
+from .guard import Guard
 from .rehearsal_findings import DRILL_ASKS, DRILL_DIVERGES
 
 DRILL_ALIAS = "deploy_drill"
@@ -219,7 +220,7 @@ def _cut(alias: str, key: MigrationKey, cutter: Cutter) -> bool:
     migration = executor.loader.graph.nodes[key]
     state = plan.state_of(executor.loader, executor.loader.applied_migrations)
     try:
-        with connection.execute_wrapper(cutter):
+        with connection.execute_wrapper(Guard(connection)), connection.execute_wrapper(cutter):
             if not migration.atomic:
                 apply_in_pieces(executor, state, migration)
             else:
@@ -244,14 +245,15 @@ def _cut(alias: str, key: MigrationKey, cutter: Cutter) -> bool:
 def _again(conf: DeployConf, alias: str, key: MigrationKey, interrupted: Any) -> str:
     """What the next run of `apply` says; empty when it came through."""
     try:
-        apply(
-            conf,
-            alias=alias,
-            migrations=[key],
-            guard=lambda: None,
-            step=Step("drill"),
-            interrupted=interrupted,
-        )
+        with connections[alias].execute_wrapper(Guard(connections[alias])):
+            apply(
+                conf,
+                alias=alias,
+                migrations=[key],
+                guard=lambda: None,
+                step=Step("drill"),
+                interrupted=interrupted,
+            )
     except Refusal as refusal:
         first = refusal.findings[0]
         return f"{first.id}: {first.message}"

@@ -36,6 +36,7 @@ from .exercise import (
     take_samples,
 )
 from .grouped import Grouped
+from .guard import Guard
 from .probes import is_extreme, is_probe
 from .production import Production, read_production
 from .readings import tables
@@ -95,7 +96,8 @@ def _rehearsed(
 ) -> Rehearsal:
     with standing_in(conf.database, alias) as name:
         rehearsing = _Rehearsing(conf, name, step, production)
-        result = rehearsing.run(gate, deployed)
+        with connections[name].execute_wrapper(rehearsing.guard):
+            result = rehearsing.run(gate, deployed)
     result.findings = settle(
         result.findings, rehearsing.migrations, today=datetime.now(UTC).date(), observed=True
     )
@@ -110,6 +112,7 @@ class _Rehearsing:
         self.production = production
         self.result = Rehearsal(production=production.missing or "sizes and activity of the live database")
         self.migrations: dict[MigrationKey, Migration] = {}
+        self.guard = Guard(connections[alias])
 
     def run(self, gate: GateReport, deployed: frozenset[MigrationKey] | None) -> Rehearsal:
         result = self.result
@@ -120,7 +123,7 @@ class _Rehearsing:
         self.migrations = {key: loader.graph.nodes[key] for key in gate.pending}
         there = {table.name: table for table in tables(connections[self.alias]).values()}
         judge = Judge(self.production, there, self.conf.statement_lock_timeout_seconds)
-        trial = Trial(executor, judge, result, self.step)
+        trial = Trial(executor, judge, result, self.step, self.guard)
         present = trial.present
         old_models = exercised_models(
             plan.state_of(loader, present if deployed is None else deployed), self.alias

@@ -17,12 +17,14 @@ from deploy.reporting.report import Step
 
 from ..applying.pieces import apply_in_pieces
 from ..errors import database_text
+from ..findings import REACHES_OUTSIDE
 from ..graph import plan
 from ..graph.plan import MigrationKey, place
 from ..run_findings import FAILS_ON_COPY, REVERSE_DIFFERS
 from ..schema import difference, fingerprint_of, in_substance, schema_fingerprint, schema_rows
 from .blocking import Judge
 from .evidence import Proof, files_of, server_version
+from .guard import Guard
 from .observe import Observer
 from .polled import SecondSession
 from .readings import tables
@@ -38,6 +40,7 @@ class Trial:
     judge: Judge
     result: Rehearsal
     step: Step
+    guard: Guard
     ran: list[MigrationKey] = field(default_factory=list)
     schemas: list[str] = field(default_factory=list)
     returned: bool = False
@@ -82,11 +85,14 @@ class Trial:
                 else:
                     apply_in_pieces(self.executor, state, migration)
         except (Exception, SystemExit) as error:  # noqa: BLE001 – what it raises is the answer
-            problem = f"{type(error).__name__}: {database_text(error)}"
-            self.result.findings.append(FAILS_ON_COPY(problem=problem, place=place(key)))
+            if not self._went_outside(key):
+                problem = f"{type(error).__name__}: {database_text(error)}"
+                self.result.findings.append(FAILS_ON_COPY(problem=problem, place=place(key)))
             return False
         finally:
             observer.close()
+        if self._went_outside(key):  # and the migration caught the refusal
+            return False
         name = place(key)
         self.result.seconds[name] = round(time.monotonic() - began, 3)
         self.result.statements[name] = observer.statements
@@ -95,6 +101,12 @@ class Trial:
 
     def _second_session(self, pid: int) -> SecondSession:
         return SecondSession(postgresql.connect(self.alias), pid)
+
+    def _went_outside(self, key: MigrationKey) -> bool:
+        """Say which statements of it were not run because they reach outside the copy, if any."""
+        refused, self.guard.refused[:] = list(dict.fromkeys(self.guard.refused)), []
+        self.result.findings += [REACHES_OUTSIDE(verb=verb, place=place(key)) for verb in refused]
+        return bool(refused)
 
     def backwards(self) -> bool:
         """Undo what ran, and compare the schema with the one before; True when it came back."""
@@ -105,7 +117,8 @@ class Trial:
             migration = self.executor.loader.graph.nodes[key]
             try:
                 self.executor.unapply_migration(states[key], migration)
-            except Exception as error:  # noqa: BLE001 – as above: it is the answer
+            except (Exception, SystemExit) as error:  # noqa: BLE001 – as above: it is the answer
+                self._went_outside(key)
                 problem = f"{type(error).__name__}: {database_text(error)}"
                 self.result.findings.append(REVERSE_DIFFERS(problem=problem, place=place(key)))
                 self.result.reversed_cleanly = False
@@ -138,7 +151,8 @@ class Trial:
                         state = self.executor.apply_migration(state, migration)
                 else:
                     apply_in_pieces(self.executor, state, migration)
-            except Exception as error:  # noqa: BLE001 – as above: it is the answer
+            except (Exception, SystemExit) as error:  # noqa: BLE001 – as above: it is the answer
+                self._went_outside(key)
                 problem = f"it fails: {type(error).__name__}: {database_text(error)}"
                 self.result.findings.append(self._not_again(problem, key))
                 self.result.redone_cleanly = False

@@ -49,7 +49,7 @@ def _effects_of(kind: str, body: dict[str, Any]) -> list[Effect]:
             [Effect("opaque", verb="CALL in a DO block")] if kind == "call" else []
         )
     if kind == "dynexecute":
-        text = _literal(_query(body["query"]))
+        text = literal(_query(body["query"]))
         return effects(text) if text is not None else [Effect("opaque", verb="EXECUTE in a DO block")]
     if kind == "dynfors":
         return [Effect("opaque", verb="EXECUTE in a DO block")]
@@ -62,7 +62,7 @@ def _query(node: dict[str, Any]) -> str:
     return str(node["PLpgSQL_expr"]["query"])
 
 
-def _literal(expression: str) -> str | None:
+def literal(expression: str) -> str | None:
     """The text of a string literal, or None for what is put together at run time."""
     from pglast import parse_sql
 

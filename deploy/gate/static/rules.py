@@ -20,6 +20,7 @@ from ..graph.project_sql import ProjectSQL
 from ..graph.source import place_in, place_of
 from ..sql.effect import Effect
 from ..sql.effects import effects, statement_count, statement_kinds
+from ..sql.outside import reaching_outside
 from . import lock_rules
 from .catalog import Catalog
 from .lock_rules import Transaction
@@ -66,6 +67,8 @@ def lock_findings(
             found += _everywhere(collected, statement, effect, where, vendor, is_new=is_new)
             catalog.apply(effect)
         found += _names(statement, where)
+        if vendor == "postgresql":
+            found += [known.REACHES_OUTSIDE(verb=one, place=where) for one in reaching_outside(statement.sql)]
     return [*dict.fromkeys(found), *_operations(collected, catalog, place(collected.key))]
 
 
