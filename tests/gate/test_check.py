@@ -121,3 +121,32 @@ def test_paste_names_the_real_model_and_field(app: Shop, live: str) -> None:
     )
     assert "shop.Order: INSERT" in finding.message
     assert finding.place == "shop.0002_memo"
+
+
+PASTED = {
+    "a unique constraint": (
+        'migrations.AddConstraint("order", models.UniqueConstraint(fields=["total"], name="once")),',
+        "deploy.M014",
+        "state_operations=[migrations.AddConstraint(model_name='order', "
+        "constraint=models.UniqueConstraint(fields=('total',), name='once'))]",
+    ),
+    "a unique field": (
+        'migrations.AlterField("order", "total", models.IntegerField(unique=True)),',
+        "deploy.M014",
+        "state_operations=[migrations.AlterField(model_name='order', name='total', "
+        "field=models.IntegerField(unique=True))]",
+    ),
+    "a check": (
+        'migrations.AddConstraint("order", models.CheckConstraint(condition=models.Q(total__gt=0), name="c")),',
+        "deploy.M012",
+        "ValidateConstraint('order', 'c')",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PASTED)
+def test_what_is_pasted_tells_django_of_the_constraint(case: str, app: Shop, live: str) -> None:
+    operation, identity, expected = PASTED[case]
+    app.write("0002_case", operation)
+    (finding,) = [found for found in judged(live).findings if found.id == identity]
+    assert expected in finding.hint

@@ -10,6 +10,8 @@ from django.db.migrations import operations
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.serializer import serializer_factory
 from django.db.migrations.state import ProjectState
+from django.db.migrations.writer import OperationWriter
+from django.db.models import CheckConstraint
 
 from ..sql.effect import Effect
 
@@ -193,28 +195,66 @@ def new_table(effect: Effect) -> str:
     )
 
 
-def not_valid(effect: Effect, definition: str) -> str:
-    """Two migrations: the constraint unproved, then its proof."""
-    name = effect.name or f"{effect.table}_{effect.column or 'rule'}_check"
+# What the SQL beside it does to the models. An AddField brings its column along: it can't be parted so.
+_STATE_ONLY = (operations.AddConstraint, operations.AlterField, operations.AlterUniqueTogether)
+
+
+def _with_state(sql: str, operation: Operation | None) -> str:
+    """The SQL in place of the operation's own, and the operation for Django's state of the models."""
+    if not isinstance(operation, _STATE_ONLY):
+        return f"{sql},"
     return (
+        "migrations.SeparateDatabaseAndState(\n"
+        f"    database_operations=[{sql}],\n"
+        f"    state_operations=[{_written(operation)}]),"
+    )
+
+
+def _written(operation: Operation) -> str:
+    """The operation as it stands in a migration."""
+    try:
+        text, _ = OperationWriter(operation, indentation=0).serialize()
+    except Exception as error:  # noqa: BLE001 – a project's own class may not serialise; say its name instead
+        return f"{type(operation).__name__}(…)  # {type(error).__name__}"
+    joined = " ".join(line.strip() for line in str(text).splitlines()).rstrip(",")
+    return joined.replace("( ", "(").replace(", )", ")")
+
+
+def not_valid(effect: Effect, definition: str, operation: Operation | None = None) -> str:
+    """Two migrations: the constraint unproved, then its proof."""
+    if isinstance(operation, operations.AddConstraint) and isinstance(operation.constraint, CheckConstraint):
+        return (
+            "from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint\n"
+            f"AddConstraintNotValid({operation.model_name!r}, {source(operation.constraint)}),\n"
+            "# next migration:\n"
+            f"ValidateConstraint({operation.model_name!r}, {operation.constraint.name!r}),"
+        )
+    name = effect.name or f"{effect.table}_{effect.column or 'rule'}_check"
+    add = (
         f"migrations.RunSQL('ALTER TABLE {effect.table} ADD CONSTRAINT {name} {definition} NOT VALID',\n"
-        f"    'ALTER TABLE {effect.table} DROP CONSTRAINT {name}'),\n"
+        f"    'ALTER TABLE {effect.table} DROP CONSTRAINT {name}')"
+    )
+    return (
+        f"{_with_state(add, operation)}\n"
         "# next migration:\n"
         f"migrations.RunSQL('ALTER TABLE {effect.table} VALIDATE CONSTRAINT {name}', migrations.RunSQL.noop),"
     )
 
 
-def unique_using_index(effect: Effect) -> str:
+def unique_using_index(effect: Effect, operation: Operation | None = None) -> str:
     """A unique constraint from an index that was built concurrently."""
     name = effect.name or f"{effect.table}_{'_'.join(effect.columns)}_uniq"
     columns = ", ".join(effect.columns)
+    attach = (
+        f"migrations.RunSQL('ALTER TABLE {effect.table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}',\n"
+        f"    'ALTER TABLE {effect.table} DROP CONSTRAINT {name}')"
+    )
     return (
         "# atomic = False:\n"
         f"migrations.RunSQL('CREATE UNIQUE INDEX CONCURRENTLY {name} ON {effect.table} ({columns})',\n"
         f"    'DROP INDEX CONCURRENTLY IF EXISTS {name}'),\n"
-        "# next migration:\n"
-        f"migrations.RunSQL('ALTER TABLE {effect.table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}',\n"
-        f"    'ALTER TABLE {effect.table} DROP CONSTRAINT {name}'),"
+        f"# next migration (going back over it drops the index too: reverse both, or neither):\n"
+        f"{_with_state(attach, operation)}"
     )
 
 

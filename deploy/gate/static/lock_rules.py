@@ -64,10 +64,10 @@ def of_effect(
             yield known.INDEX_DROP_BLOCKS(name=effect.name, code=code, place=where)
     elif kind == "add_fk" and effect.valid:
         definition = f"FOREIGN KEY ({', '.join(effect.columns)}) REFERENCES {effect.new}"
-        code = advice.not_valid(effect, definition)
+        code = advice.not_valid(effect, definition, operation)
         yield known.FOREIGN_KEY_SCANS(table=table, column=column, target=effect.new, code=code, place=where)
     elif kind == "add_check" and effect.valid:
-        code = advice.not_valid(effect, f"CHECK ({effect.new})")
+        code = advice.not_valid(effect, f"CHECK ({effect.new})", operation)
         name = effect.name or f"of {column or ', '.join(effect.columns)}"
         yield known.CHECK_SCANS(name=name, table=table, code=code, place=where)
     elif kind in {"set_not_null", "add_not_null"} or (kind == "add_primary_key" and effect.using_index):
@@ -77,7 +77,8 @@ def of_effect(
             kind, "exclusion constraint"
         )
         columns = ", ".join((*effect.columns, *effect.mentions))
-        code = advice.new_table(effect) if kind == "add_exclude" else advice.unique_using_index(effect)
+        made = advice.unique_using_index(effect, operation)
+        code = advice.new_table(effect) if kind == "add_exclude" else made
         yield known.UNIQUE_BUILDS(what=what, table=table, columns=columns, code=code, place=where)
     elif kind == "set_type":
         yield from _type_change(statement, effect, catalog, where)
