@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploy.gate import write_baseline
+from deploy.gate.graph.plan import load
 from deploy.gate.static.baseline_file import path_of
 from deploy.gate.static.check import check
+from deploy.gate.static.edited import sources
 from deploy.gate.static.judgement import GateReport
 from deploy.reporting.findings import Refusal
 
@@ -63,6 +65,22 @@ def test_is_sorted_and_has_a_line_for_each_finding(app: Shop, live: str) -> None
     assert [entry["id"] for entry in json.loads(text)["findings"]] == ["deploy.M010", "deploy.M018"]
     assert sum('"migration": "shop.0002_truncate"' in line for line in text.splitlines()) == 2
     assert baseline(app, live).read_text() == text
+
+
+def test_holds_no_declaration_that_is_wrong(app: Shop, live: str) -> None:
+    drop = 'migrations.RemoveField("order", "paid")'
+    head = 'from deploy.gate import phase\n\n\n@phase("expand")'
+    app.write("0002_drop", drop, head=head)
+    path = baseline(app, live)
+    assert levels(judged(app, live))["shop.0002_drop", "deploy.M084"] == "error"
+    document = json.loads(path.read_text())
+    assert "deploy.M084" not in {entry["id"] for entry in document["findings"]}
+    source = sources(load(None).disk_migrations)["shop.0002_drop"]
+    entry = {"migration": "shop.0002_drop", "id": "deploy.M084", "source": source}
+    path.write_text(json.dumps({"schema": 1, "findings": [entry]}))  # by hand
+    found = levels(judged(app, live))
+    assert found["shop.0002_drop", "deploy.M084"] == "error"
+    assert found["shop.0002_drop", "deploy.M087"] == "warning"
 
 
 def test_an_edited_migration_is_judged_again(app: Shop, live: str) -> None:

@@ -72,10 +72,13 @@ HELPER = """
 """
 
 
-def write(app: Shop, body: str, *, atomic: bool = True, head: str = "", operations: str = RUN) -> None:
+def write(
+    app: Shop, body: str, *, atomic: bool = True, head: str = "", operations: str = RUN,
+    name: str = "0002_data",
+) -> None:  # fmt: skip
     indented = textwrap.indent(body, "    ")
     app.write(
-        "0002_data", operations, atomic=atomic,
+        name, operations, atomic=atomic,
         head=textwrap.dedent(HELPER) + head + f"\ndef fill(apps, schema_editor):\n{indented}\n",
     )  # fmt: skip
 
@@ -221,6 +224,31 @@ def test_a_model_that_may_be_there(app: Shop, live: str, body: str) -> None:
     later = 'migrations.CreateModel("Later", [("id", models.BigAutoField(primary_key=True))])'
     write(app, body, operations=f"{later}, {RUN}")
     assert findings(live) == []
+
+
+def test_the_model_behind_a_many_to_many_field_is_there(app: Shop, live: str) -> None:
+    field = 'migrations.AddField("order", "tags", models.ManyToManyField("shop.Customer"))'
+    app.write("0002_tags", field)
+    write(app, "apps.get_model('shop', 'Order_tags')\napps.get_model('shop.order_tags')", name="0003_data")
+    assert findings(live) == []
+
+
+def test_the_model_behind_a_many_to_many_field_of_the_same_migration_is_there(app: Shop, live: str) -> None:
+    field = 'migrations.AddField("order", "tags", models.ManyToManyField("shop.Customer"))'
+    write(app, "apps.get_model('shop', 'Order_tags')", operations=f"{field}, {RUN}")
+    assert "deploy.M116" not in {finding.id for finding in findings(live)}
+
+
+def test_a_many_to_many_field_through_a_model_has_no_other(app: Shop, live: str) -> None:
+    through = (
+        'migrations.CreateModel("Tag", [("id", models.BigAutoField(primary_key=True)),'
+        ' ("order", models.ForeignKey("shop.Order", models.CASCADE)),'
+        ' ("customer", models.ForeignKey("shop.Customer", models.CASCADE))]),'
+        'migrations.AddField("order", "tags", models.ManyToManyField("shop.Customer", through="shop.Tag"))'
+    )
+    app.write("0002_tags", through)
+    write(app, "apps.get_model('shop', 'Order_tags')", name="0003_data")
+    assert "deploy.M116" in {finding.id for finding in findings(live)}
 
 
 def test_code_that_has_no_source_is_passed_over(app: Shop, live: str) -> None:

@@ -35,6 +35,9 @@ UNUSABLE = FindingType(
     "Bring it back from Git, or write it anew: python manage.py migrategate check --all --write-baseline",
 )
 _SCHEMA = 1
+# What a migration says of itself and is not so: a baseline is for what it does, and only a person who is named
+# (`acknowledge`) answers for the rest.
+_NEVER_HELD = frozenset({"deploy.M084"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -113,7 +116,11 @@ def apply_baseline(
     by_place = {place(key): migration for key, migration in migrations.items()}
     named = {one.migration for one in entries} & set(by_place)
     now = sources({key: migration for key, migration in migrations.items() if place(key) in named})
-    valid = {(one.migration, one.id) for one in entries if now.get(one.migration) == one.source}
+    valid = {
+        (one.migration, one.id)
+        for one in entries
+        if now.get(one.migration) == one.source and one.id not in _NEVER_HELD
+    }
     known = [
         replace(one, level="info", message=f"{one.message} In the baseline {file}.")
         if (one.place, one.id) in valid and one.level != "info"
@@ -128,6 +135,8 @@ def apply_baseline(
             why = "there is no such migration"
         elif now.get(entry.migration) != entry.source:
             why = "its file was changed since"
+        elif entry.id in _NEVER_HELD:
+            why = "no baseline can hold that"
         elif entry.migration in places and (entry.migration, entry.id) not in found:
             why = "it is not found any more"
         if why:
@@ -169,7 +178,10 @@ def write(
     new = {
         Entry(str(one.place), one.id, now[str(one.place)])
         for one in findings
-        if one.level != "info" and one.place in now and can_be_answered_for(one.id)
+        if one.level != "info"
+        and one.place in now
+        and can_be_answered_for(one.id)
+        and one.id not in _NEVER_HELD
     }
     rows = [
         json.dumps({"migration": e.migration, "id": e.id, "source": e.source}) for e in sorted(kept | new)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db.migrations.operations import RunPython
+from django.db.migrations.operations import CreateModel, RenameField, RunPython
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
-from django.db.models import Model, UniqueConstraint
+from django.db.models import ManyToManyField, Model, UniqueConstraint
 
 from deploy.reporting.findings import Finding, FindingType
 
@@ -150,12 +150,32 @@ def _is_missing(collected: Collected, before: ProjectState, label: str) -> bool:
     app_label, _, name = label.partition(".")
     if not name or not any(app == app_label for app, _ in before.models) or app_label in before.real_apps:
         return False
-    made = {
-        str(getattr(one, attribute, "")).lower()
-        for one in _all_operations(collected.migration.operations)
-        for attribute in ("name", "new_name")
-    }
-    return (app_label, name.lower()) not in before.models and name.lower() not in made
+    operations = list(_all_operations(collected.migration.operations))
+    models = {str(getattr(one, key, "")).lower() for one in operations for key in ("name", "new_name")}
+    models |= {model for app, model in before.models if app == app_label}
+    return name.lower() not in models | set(_automatic(models, operations, before, app_label))
+
+
+def _automatic(
+    models: Collection[str], operations: Sequence[Operation], before: ProjectState, app_label: str
+) -> Iterator[str]:
+    """What Django calls the models that it makes for many-to-many fields: `order_tags` of Order.tags.
+
+    `models` may have got their field under another name; then more is taken to be there than is.
+    """
+    fields = [
+        pair for (app, _), state in before.models.items() if app == app_label for pair in state.fields.items()
+    ]
+    for one in operations:
+        made = getattr(one, "fields", None)
+        fields += made if isinstance(one, CreateModel) and made else ()
+        if field := getattr(one, "field", None):
+            fields.append((getattr(one, "name", ""), field))
+        if isinstance(one, RenameField):
+            fields += [(one.new_name, field) for name, field in fields if name == one.old_name]
+    for name, field in fields:
+        if isinstance(field, ManyToManyField) and not field.remote_field.through:
+            yield from (f"{model}_{name}".lower() for model in models)
 
 
 def _all_operations(operations: Sequence[Operation]) -> Iterator[Operation]:
