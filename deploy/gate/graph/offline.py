@@ -6,7 +6,7 @@ The statements are PostgreSQL's on every engine: they are the vocabulary in whic
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -155,11 +155,47 @@ def _statements_in_python(operation: Operation, position: int) -> list[Statement
     found: list[Statement] = []
     for part in flattened([operation]):
         source = source_of(part.code) if isinstance(part, RunPython) else None
-        for sql in sql_of(source) if source else ():
-            statement = _statement(sql, part, position)
-            if not any(effect.kind == "unreadable" for effect in statement.effects):
+        for text in sql_of(source) if source else ():
+            statement = _statement(text.sql, part, position)
+            unreadable = any(effect.kind == "unreadable" for effect in statement.effects)
+            if not text.sql or (text.holes and (unreadable or _hits(statement, text.holes))):
+                if not unreadable or _may_change(text.sql):
+                    found.append(replace(statement, effects=_put_together(statement, text.holes)))
+            elif not unreadable:
                 found.append(statement)
     return found
+
+
+# With these the old code, or the data, may be at an end; what they name is not known until they run.
+_ON_NAMED = frozenset({
+    "drop_table", "rename_table", "drop_column", "rename_column", "set_type", "set_not_null", "add_unique",
+    "add_primary_key", "add_exclude", "add_check", "add_fk", "drop_default",
+})  # fmt: skip
+# A text that cannot be read for its holes and begins so changes nothing, or is another engine's.
+_HARMLESS_WORDS = frozenset({"select", "values", "show", "explain", "pragma", "analyze", "comment", "set"})
+RUN_TIME = "EXECUTE of SQL that is put together at run time"
+
+
+def _hits(statement: Statement, holes: frozenset[str]) -> bool:
+    """A change to something that is named at run time."""
+    return any(
+        one.kind in _ON_NAMED and any(hole in name for hole in holes for name in (one.table, one.column))
+        for one in statement.effects
+    )
+
+
+def _may_change(sql: str) -> bool:
+    return sql.split(None, 1)[0].lower() not in _HARMLESS_WORDS if sql.strip() else True
+
+
+def _put_together(statement: Statement, holes: frozenset[str]) -> tuple[Effect, ...]:
+    """What is known of it, and that the rest is not."""
+    kept = [one for one in statement.effects if one.kind != "unreadable"]
+    if not kept:
+        return (Effect("opaque", verb=RUN_TIME),)
+    named = [one for one in kept if _hits(replace(statement, effects=(one,)), holes)]
+    unknown = [Effect("opaque", one.table, verb=f"{one.verb} of what is named at run time") for one in named]
+    return (*unknown, *kept)
 
 
 def _statement(sql: str, operation: Operation, position: int) -> Statement:

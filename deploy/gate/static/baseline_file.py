@@ -35,8 +35,8 @@ UNUSABLE = FindingType(
     "Bring it back from Git, or write it anew: python manage.py migrategate check --all --write-baseline",
 )
 _SCHEMA = 1
-# What a migration says of itself and is not so: a baseline is for what it does, and only a person who is named
-# (`acknowledge`) answers for the rest.
+# What a migration says of itself and is not so: a baseline is for what it does; for the rest somebody
+# answers by `acknowledge`.
 _NEVER_HELD = frozenset({"deploy.M084"})
 
 
