@@ -2,6 +2,7 @@
 
 JSON: root and package of the app, the DATABASES entry, DEPLOY changes, the migrations' names, and perhaps
 `signal` and `at`: which one it sends itself before which statement that is no SELECT.
+With `answer` instead of `at`: in the middle of which of all that the server is asked, over any cursor.
 Prints what it applied, or the ids of the findings that stopped it.
 """
 
@@ -33,6 +34,23 @@ def end_at(number: int, which: int) -> None:
     connections["default"].execute_wrappers.append(count)
 
 
+def end_before_the_answer(number: int, which: int) -> None:
+    """Once it is sent, and before the server has said anything."""
+    import psycopg
+
+    asked, wait = 0, psycopg.Connection.wait
+
+    def count(self, generator, *args, **kwargs):
+        nonlocal asked
+        asked += 1
+        if asked == number + 1:
+            next(generator, None)
+            os.kill(os.getpid(), which)
+        return wait(self, generator, *args, **kwargs)
+
+    psycopg.Connection.wait = count
+
+
 def main(job: dict) -> str:
     sys.path.insert(0, job["root"])
     settings.configure(
@@ -50,7 +68,9 @@ def main(job: dict) -> str:
     from deploy.reporting.findings import Refusal
     from deploy.reporting.report import Step
 
-    if "signal" in job:
+    if "answer" in job:
+        end_before_the_answer(job["answer"], job["signal"])
+    elif "signal" in job:
         pre_migrate.connect(lambda **_: end_at(job["at"], job["signal"]), weak=False)
     step = Step("apply")
     try:

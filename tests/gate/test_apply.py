@@ -32,9 +32,12 @@ def nothing() -> None:
 
 
 def start(
-    app: Shop, alias: str, *, end: tuple[int, int] | None = None, **changes: object
+    app: Shop, alias: str, *, end: tuple[int, int] | None = None, at: str = "at", **changes: object
 ) -> subprocess.Popen:
-    """An applier of its own; `end` is a signal and the number of the statement before which it gets it."""
+    """An applier of its own; `end` is a signal and the number of the statement before which it gets it.
+
+    `at`: "answer" where it comes before an answer of the server instead.
+    """
     keep = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
     entry = {name: str(value) for name, value in connections.settings[alias].items() if name in keep}
     job = {
@@ -43,7 +46,7 @@ def start(
         "database": entry,
         "conf": changes,
         "names": app.names,
-        **({"signal": int(end[0]), "at": end[1]} if end else {}),
+        **({"signal": int(end[0]), at: end[1]} if end else {}),
     }
     argv = [sys.executable, "-m", "tests.gate.applier", json.dumps(job)]
     return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -98,6 +98,31 @@ def test_the_next_run_converges_whatever_statement_the_signal_came_before(
     assert ended > 15
 
 
+def test_a_signal_before_any_answer_of_the_server_is_told_as_a_signal_and_frees_the_lock(
+    app: Shop, deployed: str
+) -> None:
+    app.write("0002_memo", 'migrations.AddField("order", "memo", models.TextField(null=True)),')
+    beside = 'AddIndexConcurrently("order", models.Index(fields=["total"], name="total_idx")),'
+    app.write("0003_beside", beside, atomic=False)
+    ended = 0
+    while True:
+        process = start(app, deployed, end=(signal.SIGTERM, 3 * ended), at="answer")
+        out, err = process.communicate(timeout=60)
+        if process.returncode == 0:
+            break
+        assert process.returncode == 128 + signal.SIGTERM, (ended, out, err)
+        held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database ="
+        held += " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        assert _comes(deployed, held, there=False), ended
+        if ended % 4 == 3:
+            run_all(deployed)
+            applied = plan.applied(deployed)
+            keys = [("shop", name) for name in ("0002_memo", "0003_beside") if ("shop", name) in applied]
+            reverse(conf(), alias=deployed, migrations=keys, guard=lambda: None, step=Step("reverse"))
+        ended += 1
+    assert ended > 5
+
+
 def _back(alias: str, before: str) -> None:
     keys = [("shop", name) for name in WHOLE]
     reverse(conf(), alias=alias, migrations=keys, guard=lambda: None, step=Step("reverse"))

@@ -14,6 +14,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from .limits import answers
+
 
 @contextmanager
 def limited(limit_seconds: float, *, but: BaseDatabaseWrapper) -> Iterator[None]:
@@ -43,6 +45,6 @@ def limited(limit_seconds: float, *, but: BaseDatabaseWrapper) -> Iterator[None]
         connection_created.disconnect(dispatch_uid="deploy.gate.applying.every_connection")
         here = {id(connection) for connection in connections.all(initialized_only=True)}
         for connection, session in touched:
-            if id(connection) in here and connection.connection is session and not session.closed:
+            if id(connection) in here and connection.connection is session and answers(session):
                 with session.cursor() as cursor:
                     cursor.execute("RESET lock_timeout")

@@ -18,6 +18,8 @@ SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', co
 # How often the server looks whether a statement still has a client: one that was killed would leave it at
 # work, with its locks. Before PostgreSQL 14, and on a Windows server, there is no such check.
 _CLIENT_CHECK = "SELECT set_config('client_connection_check_interval', '500ms', false)"
+# For asking the server to end a statement, when a signal has ended the wait for it.
+_CANCEL_SECONDS = 5.0
 
 
 def put(session: Any, wait_seconds: float, whole_seconds: float | None = None) -> None:
@@ -50,3 +52,21 @@ def reset(session: Any) -> None:
         cursor.execute("RESET lock_timeout; RESET statement_timeout")
     with suppress(Error), session.cursor() as cursor:
         cursor.execute("RESET client_connection_check_interval")
+
+
+def answers(session: Any) -> bool:
+    """It can be asked something: it is open, in the middle of no statement and in no failed transaction."""
+    from psycopg.pq import TransactionStatus
+
+    able = {TransactionStatus.IDLE, TransactionStatus.INTRANS}
+    return not session.closed and session.info.transaction_status in able
+
+
+def abandon(session: Any) -> None:
+    """End what the server does for the session, and the session: a signal has ended the wait for it."""
+    from psycopg import Error
+
+    if not session.closed:
+        with suppress(Error):  # gone: its statement goes with it
+            session.cancel_safe(timeout=_CANCEL_SECONDS)
+        session.close()

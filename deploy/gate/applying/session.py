@@ -34,8 +34,6 @@ _ON_DATA = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "SAVEPOINT", "RELEAS
 # Of `deadlock_timeout`, which a session that waits for us lets pass before it looks for a circle and fails:
 # a second lock of a transaction is given up earlier, so that the circle has gone by then.
 _OF_DEADLOCK_TIMEOUT = 0.5
-# For asking the server to end a statement, when a signal has ended the wait for it.
-_CANCEL_SECONDS = 5.0
 # Of the limit, in the first attempt.
 _FIRST = 0.25
 # No limit is so short that a lock which is free at once could miss it.
@@ -149,16 +147,12 @@ class Applier:
 
     def _sent(self, execute: Callable[[], Any]) -> Any:
         """A signal ends the statement on the server too: it would go on there, with its locks."""
-        from psycopg import Error as DriverError
-
         try:
             return execute()
         except Exception:
             raise
         except BaseException:
-            with suppress(DatabaseError, DriverError):  # gone: its statement goes with it
-                self._session.cancel_safe(timeout=_CANCEL_SECONDS)
-            self._session.close()
+            limits.abandon(self._session)
             raise
 
     def _schema_statement(self, send: Callable[[], Any], text: str) -> Any:
@@ -232,7 +226,7 @@ class Applier:
 
     def _limit(self, wait_seconds: float, whole_seconds: float | None = None) -> None:
         session = self.connection.connection
-        if session is not None and not session.closed:
+        if session is not None and limits.answers(session):
             limits.put(session, wait_seconds, whole_seconds)
 
 
@@ -258,14 +252,44 @@ def applier(conf: DeployConf, alias: str, *, lookout: Lookout | None = None) -> 
         with turn.file_lock(conf, connection, deadline):
             yield one
         return
-    connection.ensure_connection()
-    pooler.require_own_session(connection)
-    turn.take(conf, connection, deadline)
-    one.arm()
+    with _abandoned_by_a_signal(connection):
+        connection.ensure_connection()
+        pooler.require_own_session(connection)
+        turn.take(conf, connection, deadline)
+        one.arm()
+    others = limited(conf.statement_lock_timeout_seconds, but=connection)
     try:
-        with connection.execute_wrapper(one), limited(conf.statement_lock_timeout_seconds, but=connection):
+        with _abandoned_by_a_signal(connection), connection.execute_wrapper(one), others:
             yield one
     finally:
-        if connection.connection is not None and not connection.connection.closed:
-            one.disarm()
-            turn.give_back(conf, connection)
+        _give_back(conf, one)
+
+
+@contextmanager
+def _abandoned_by_a_signal(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """A signal in the middle of any question leaves a session that takes no other; the lock goes with it."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        if connection.connection is not None:
+            limits.abandon(connection.connection)
+        raise
+
+
+def _give_back(conf: DeployConf, one: Applier) -> None:
+    """Leave the session as it was and the lock to others; what can't be asked that is closed instead."""
+    from psycopg import Error as DriverError
+
+    session = one.connection.connection
+    if session is None or session.closed:
+        return
+    if not limits.answers(session):
+        session.close()
+        return
+    try:
+        one.disarm()
+        turn.give_back(conf, one.connection)
+    except DriverError:  # the server has ended it: so the lock is free, and what stopped the run is told
+        session.close()

@@ -143,11 +143,12 @@ class Trial:
         `wanted` is the schema that the first run left.
         """
         state = plan.state_of(self.executor.loader, self.present)
+        connection = connections[self.alias]
         for key in self.ran:
             migration = self.executor.loader.graph.nodes[key]
             try:
                 if migration.atomic:
-                    with transaction.atomic(using=self.alias):
+                    with connection.constraint_checks_disabled(), transaction.atomic(using=self.alias):
                         state = self.executor.apply_migration(state, migration)
                 else:
                     apply_in_pieces(self.executor, state, migration)
