@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -9,14 +10,16 @@ from datetime import UTC, datetime
 from django.db import connections, models
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
 
 from deploy.conf import DeployConf
 from deploy.reporting.findings import FindingType, Level
 from deploy.reporting.report import Step
 
 from ..acknowledgements import settle
+from ..findings import DESTROYS
 from ..graph import plan
-from ..graph.plan import MigrationKey
+from ..graph.plan import MigrationKey, place
 from ..graph.standin import standing_in
 from ..run_findings import NEW_CODE_BROKEN, NEW_CODE_FAILS, OLD_CODE_BROKEN
 from ..schema import schema_rows
@@ -123,7 +126,13 @@ class _Rehearsing:
         self.migrations = {key: loader.graph.nodes[key] for key in gate.pending}
         there = {table.name: table for table in tables(connections[self.alias]).values()}
         judge = Judge(self.production, there, self.conf.statement_lock_timeout_seconds)
-        trial = Trial(executor, judge, result, self.step, self.guard)
+        destroying = {
+            place(key)
+            for key in gate.pending
+            for finding in gate.findings
+            if finding.id == DESTROYS.id and re.match(rf"{re.escape(place(key))}(?!\w)", finding.place or "")
+        }
+        trial = Trial(executor, judge, result, self.step, self.guard, destroying)
         present = trial.present
         old_models = exercised_models(
             plan.state_of(loader, present if deployed is None else deployed), self.alias
@@ -139,7 +148,9 @@ class _Rehearsing:
         unmigrated = self._new_code(executor, {*present, *expand, *contract}) if expand or contract else {}
         state = plan.state_of(loader, present)
         unvalidated = not_valid(connections[self.alias])
-        if not trial.forwards(expand, state):
+        old_tables = _tables(plan.state_of(loader, present if deployed is None else deployed))
+        new_tables = _tables(plan.state_of(loader, {*present, *pending}))
+        if not trial.forwards(expand, state, old_tables | new_tables):
             result.verdict = result.verdict_after_contract = "restore"
             return result
         broken = self._still_meant(
@@ -157,7 +168,7 @@ class _Rehearsing:
         met = self._rows_refused(labels, unvalidated, frozenset(), OLD_VALUE_REFUSED)
         survived = all(_depends_on_values(statement, failure) for _, statement, failure in broken)
         half = self._new_code(executor, trial.brought() | set(contract))
-        contracted = not contract or trial.forwards(contract, state)
+        contracted = not contract or trial.forwards(contract, state, new_tables)
         if contract and contracted:
             self._rows_refused(labels, unvalidated, met, NEW_CODE_FAILS)
         whole = self._new_code(executor, trial.brought()) if contract and contracted else None
@@ -278,6 +289,10 @@ class _Rehearsing:
                 values = "once the contract migrations have run"
                 said.add(NEW_CODE_FAILS, "error", label, statement, failure.text, values=values)
         self.result.findings += said.findings()
+
+
+def _tables(state: ProjectState) -> frozenset[str]:
+    return frozenset(bare(model._meta.db_table) for model in state.apps.get_models(include_auto_created=True))
 
 
 def _depends_on_values(statement: str, failure: Failure) -> bool:

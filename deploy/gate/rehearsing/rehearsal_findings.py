@@ -114,3 +114,13 @@ DRILL_ASKS = FindingType(
     "(deploy.M057).",
     "Let it be one transaction, or so that running twice does no harm; then answer with --interrupted again.",
 )
+ROWS_GONE = FindingType(
+    "deploy.M123",
+    "error",
+    "{table} had rows on the copy, and {what} after it.",
+    "Take the statement out, or keep the rows somewhere else first. If they may go, say so:\n"
+    '@acknowledge("deploy.M123", "why nobody needs the rows")',
+    why="Going back brings the table back, and only the backup brings its rows.",
+    depends="On the rows of the copy. For a table that neither the deployed nor the new code has a model of, "
+    "and where the check said it, this is for information.",
+)

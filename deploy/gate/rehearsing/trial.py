@@ -23,6 +23,7 @@ from ..graph.plan import MigrationKey, place
 from ..run_findings import FAILS_ON_COPY, REVERSE_DIFFERS
 from ..schema import difference, fingerprint_of, in_substance, schema_fingerprint, schema_rows
 from .blocking import Judge
+from .emptied import filled_tables, rows_gone
 from .evidence import Proof, files_of, server_version
 from .guard import Guard
 from .observe import Observer
@@ -34,13 +35,17 @@ from .rehearsal_report import Rehearsal
 
 @dataclass
 class Trial:
-    """The copy `executor.connection`, what has run on it so far (`ran`), and where findings go."""
+    """The copy `executor.connection`, what has run on it so far (`ran`), and where findings go.
+
+    `destroying`: the migrations of which the check has said that they destroy data.
+    """
 
     executor: MigrationExecutor
     judge: Judge
     result: Rehearsal
     step: Step
     guard: Guard
+    destroying: AbstractSet[str] = frozenset()
     ran: list[MigrationKey] = field(default_factory=list)
     schemas: list[str] = field(default_factory=list)
     returned: bool = False
@@ -51,12 +56,20 @@ class Trial:
         self.there = tables(connections[self.alias])
         self.before = schema_rows(self.alias)
 
-    def forwards(self, keys: Sequence[MigrationKey], state: ProjectState) -> bool:
-        """Run `keys` on top of `state`, which is moved on, and observe them; False when one fails."""
+    def forwards(
+        self, keys: Sequence[MigrationKey], state: ProjectState, kept: AbstractSet[str] = frozenset()
+    ) -> bool:
+        """Run `keys` on top of `state`, which is moved on, and observe them; False when one fails.
+
+        `kept` are the tables that a code which runs after them has models of.
+        """
         for done, key in enumerate(keys):
             self.step.progress(done, len(keys), unit="migrations", note=place(key))
+            before = filled_tables(connections[self.alias])
             if not self._observed(key, state):
                 return False
+            after, is_said = filled_tables(connections[self.alias]), place(key) in self.destroying
+            self.result.findings += rows_gone(before, after, place(key), kept=kept, is_said=is_said)
             self.ran.append(key)
             self.schemas.append(schema_fingerprint(self.alias))
         return True
