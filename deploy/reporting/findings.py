@@ -122,6 +122,19 @@ def as_read(template: str) -> str:
     )
 
 
+def as_any(template: str) -> str:
+    """A template as a text on all that is made of it: `<old>` for `{old!r}`; "" if nothing else is in it.
+
+    A line that is only a value is left out: what it would be differs from finding to finding.
+    """
+    lines = [line for line in template.split("\n") if not re.fullmatch(r"\{\w+[^{}]*\}", line)]
+    return re.sub(
+        r"\{\{|\}\}|\{(\w+)[^{}]*\}",
+        lambda m: m[0][0] if m[1] is None else f"<{m[1].replace('_', ' ')}>",
+        "\n".join(lines),
+    ).strip("\n")
+
+
 def registry() -> dict[str, FindingType]:
     """Every declared finding type by id, of the modules imported so far."""
     return dict(sorted(_REGISTRY.items()))

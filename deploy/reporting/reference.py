@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from .explanation import PAGED
 from .findings import FindingType, as_read, registry
 
 AREAS = {
@@ -30,8 +31,6 @@ AREAS = {
     "R": "Commands and reports",
     "S": "Smoke test",
 }
-# Areas whose findings have a page each: those that need an example.
-PAGED = frozenset("M")
 _HEAD = """\
 # Findings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .explanation import lock_line
 from .facts import figures, human_seconds
 from .findings import Finding
 from .location import Locate, by_place
@@ -56,7 +57,8 @@ def annotation(finding: Finding, locate: Locate = by_place) -> str:
     if finding.place and not (at and by_place(finding)):
         title = f"{finding.id} {finding.place}"
     properties.append(f"title={_property(title)}")
-    text = f"{finding.message}\n{finding.hint}" if finding.hint else finding.message
+    lock = lock_line(finding)
+    text = "\n".join(filter(None, (finding.message, f"Lock: {lock}" if lock else "", finding.hint)))
     return f"::{_COMMAND[finding.level]} {','.join(properties)}::{_data(text)}"
 
 

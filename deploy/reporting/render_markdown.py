@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from .explanation import explain
 from .facts import Table, figures, human_seconds, tables
 from .findings import Finding
 from .location import Locate, by_place
@@ -79,11 +80,13 @@ def _findings(findings: Sequence[Finding], locate: Locate) -> list[str]:
 
 
 def _hint(finding: Finding) -> list[str]:
-    """The hint, folded away: as code where it has several lines or is a command, as it is otherwise."""
-    if not finding.hint:
+    """The hint with the lock, what it depends on and the page, folded away."""
+    facts = [f"- **{name}:** {inline(text)}" for name, text in explain(finding).facts()]
+    if not (finding.hint or facts):
         return []
     title = f"{finding.id}{f' {finding.place}' if finding.place else ''}: what to do"
-    return _folded(title, fenced(finding.hint, "python" if "\n" in finding.hint else ""))
+    hint = fenced(finding.hint, "python" if "\n" in finding.hint else "") if finding.hint else []
+    return _folded(title, [*facts, *([""] if facts and hint else []), *hint])
 
 
 def _table(table: Table) -> list[str]:

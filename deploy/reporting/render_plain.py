@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from .explanation import lock_line
 from .facts import Table, figures, human_bytes, human_seconds, tables
 from .findings import Finding
 from .output import Output, printable
@@ -92,6 +93,8 @@ class PlainRenderer:
         where = f" [{printable(finding.place)}]" if finding.place else ""
         message = printable(finding.message).replace("\n", "\n    ")
         self.output.line(f"  {self.symbols.of_level(finding.level)} {finding.id} {message}{where}")
+        if lock := lock_line(finding):
+            self.output.line(f"    lock: {lock}")
         hint = printable(finding.hint).strip("\n")
         if "\n" in hint:
             self.output.line("\n".join(f"    {line}".rstrip() for line in hint.split("\n")))

@@ -14,9 +14,12 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from .findings import Finding, as_read, registry
+from deploy import __version__
+
+from .explanation import explain_type
+from .findings import Finding, as_any, registry
 from .location import Locate, Location, by_place
-from .markdown import fenced
+from .markdown import fenced, inline, sentences_and_code
 from .output import Output
 from .report import Report, Silent
 
@@ -45,7 +48,7 @@ class SARIFRenderer(Silent):
         rules = sorted({finding.id for finding in findings})
         run = {
             "tool": {
-                "driver": {"name": "deploy", "version": _version(), "rules": [_rule(name) for name in rules]}
+                "driver": {"name": "deploy", "version": __version__, "rules": [_rule(name) for name in rules]}
             },
             "automationDetails": {"id": f"deploy/{report.command}/"},
             "columnKind": "unicodeCodePoints",
@@ -82,20 +85,25 @@ class SARIFRenderer(Silent):
 
 
 def _rule(identity: str) -> dict[str, Any]:
-    """What the finding's type says of every finding like it; braces stand for what was found."""
+    """What the finding's type says of every finding like it; `<name>` stands for what was found."""
     kind = registry().get(identity)
     if kind is None:
         return {"id": identity}
-    message, hint = as_read(kind.message), as_read(kind.hint)
-    texts = [kind.why, hint, kind.danger, kind.safe]
-    blocks = [message, kind.why]
-    blocks += ["\n".join(fenced(text, "python" if "\n" in text else "")) for text in texts[1:] if text]
+    message, hint = as_any(kind.message), as_any(kind.hint)
+    facts = explain_type(kind).facts()
+    examples = [(name, code) for name, code in (("Danger", kind.danger), ("Safe", kind.safe)) if code]
+    text = [kind.why, *(f"{name}: {fact}" for name, fact in facts), hint]
+    text += [f"{name}:\n{code.strip()}" for name, code in examples]
+    blocks = [inline(message), inline(kind.why)]
+    blocks += ["\n".join(f"- **{name}:** {inline(fact)}" for name, fact in facts)]
+    blocks += ["\n".join(sentences_and_code(hint)) if hint else ""]
+    blocks += ["\n".join((f"**{name}:**", "", *fenced(code, "python"))) for name, code in examples]
     rule: dict[str, Any] = {
         "id": identity,
         "shortDescription": {"text": message},
         "fullDescription": {"text": " ".join(part for part in (message, kind.why) if part)},
         "help": {
-            "text": "\n\n".join(text.strip() for text in texts if text) or message,
+            "text": "\n\n".join(part for part in text if part) or message,
             "markdown": "\n\n".join(block for block in blocks if block),
         },
         "defaultConfiguration": {"level": _LEVEL[kind.level]},
@@ -115,12 +123,3 @@ def _fingerprint(finding: Finding) -> str:
 def _moment(report: Report, after_seconds: float) -> str:
     moment = report.started + timedelta(seconds=after_seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("optifit-deploy")
-    except PackageNotFoundError:  # run from its source
-        return "0"

@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table as Grid
 from rich.text import Text
 
+from .explanation import lock_line
 from .facts import Table, figures, human_bytes, human_seconds, tables
 from .findings import Finding
 from .output import Output, printable
@@ -127,6 +128,8 @@ class TerminalRenderer:
         row.add_column(overflow="fold")
         row.add_row(Text(self.symbols.of_level(finding.level), style), fact)
         self.console.print(Padding(row, (0, 0, 0, 2)))
+        if lock := lock_line(finding):
+            self.console.print(Padding(Text(f"lock: {lock}", "dim"), (0, 0, 0, 4)))
         hint = printable(finding.hint).strip("\n")
         if not hint:
             return

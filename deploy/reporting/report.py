@@ -5,6 +5,8 @@ The JSON form is a contract, the same for every command (schema 1):
     {"schema": 1, "command": str, "release": str|null, "ok": bool, "exit_code": int, "started": iso8601,
      "seconds": float, "steps": [{"name": str, "ok": bool, "skipped": str|null, "seconds": float,
      "facts": {...}, "findings": [{"id", "level", "message", "hint", "place"}]}]}
+
+In what `--format json` prints, a finding has "lock", "depends" and "page" as well (see `explanation`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ ERROR = FindingType(
     "error",
     "Adding {column} locks 100% of the table: {why}.",
     "operations = [\n    AddField('order', 'note'),\n]\n",
+    lock="SHARE on it. Nothing else.",
+    depends="Its size.",
 )
 INFO = FindingType("deploy.X812", "info", "Nothing else to say.", "")
 

@@ -47,6 +47,9 @@ def test_json_is_the_contract():
         "message": "Adding note locks 100% of the table: a::b, c.",
         "hint": "operations = [\n    AddField('order', 'note'),\n]\n",
         "place": "shop.0042_note",
+        "lock": "SHARE on it. Nothing else.",
+        "depends": "Its size.",
+        "page": None,
     }
 
 

@@ -10,7 +10,7 @@ from .sample import ERROR, INFO, WARNING, sample_report
 def test_annotations_are_escaped_as_the_runner_reads_them():
     assert annotation(ERROR(column="note", why="a::b\r\nc", place="shop.0042_note")) == (
         "::error title=deploy.X811 shop.0042_note::Adding note locks 100%25 of the table: a::b%0Ac."
-        "%0Aoperations = [%0A    AddField('order', 'note'),%0A]%0A"
+        "%0ALock: SHARE on it%0Aoperations = [%0A    AddField('order', 'note'),%0A]%0A"
     )
 
 

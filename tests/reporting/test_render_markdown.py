@@ -21,7 +21,8 @@ def test_sums_up_then_tells_then_shows_the_code() -> None:
     )
     assert "| ⚠️ | deploy.X810 | `shop/models.py:12` | The bucket keeps 4 generations. |" in lines
     at = lines.index("<details><summary>deploy.X811 shop.0042_note: what to do</summary>")
-    assert lines[at + 2 : at + 8] == [
+    assert lines[at + 2 : at + 11] == [
+        "- **Lock:** SHARE on it. Nothing else.", "- **Depends on:** Its size.", "",
         "```python", "operations = [", "    AddField('order', 'note'),", "]", "```", "",
     ]  # fmt: skip
     assert "<details><summary>For information: 1</summary>" in lines

@@ -31,6 +31,7 @@ def test_shows_each_step_as_it_starts_and_ends_with_findings_and_hints():
         "▶ gate\n"
         "✗ gate  0 ms\n"
         "  ✗ deploy.X811 Adding note locks 100% of the table: a::b, c. [shop.0042_note]\n"
+        "    lock: SHARE on it\n"
         "    operations = [\n"
         "        AddField('order', 'note'),\n"
         "    ]\n"

