@@ -21,6 +21,12 @@ UNBATCHED = migration(
 )
 BATCHED = migration("0002_fill", _NOOP, before=_FILL, atomic=False)
 DESTROYS = migration("0002_empty", 'migrations.RunSQL("TRUNCATE shop_order", migrations.RunSQL.noop)')
+ROWS_GO = migration(
+    "0002_old", 'migrations.RunSQL("DROP TABLE IF EXISTS old_totals", migrations.RunSQL.noop)'
+)
+COUNTS_ANEW = migration(
+    "0002_count", 'migrations.RunSQL("ALTER SEQUENCE shop_order_id_seq RESTART", migrations.RunSQL.noop)'
+)
 LOCK_TABLE = migration("0002_lock", 'migrations.RunSQL("LOCK TABLE shop_order", migrations.RunSQL.noop)')
 NO_REVERSE = migration("0002_fill", "migrations.RunPython(fill)", before=_FILL, atomic=False)
 DATA_WITH_DDL = migration("0002_memo", _MEMO, _NOOP, before=_FILL)

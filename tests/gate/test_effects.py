@@ -58,6 +58,11 @@ READ = {
     "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()": ("opaque", {"table": "t"}),
     "SELECT tidy_up(7)": ("opaque", {}),
     "DO $x$BEGIN EXECUTE 'DROP TABLE t'; END$x$": ("drop_table", {"table": "t"}),
+    "SELECT setval('a.s', 9)": ("setval", {"name": "s"}),
+    "ALTER SEQUENCE s RESTART WITH 9": ("restart", {"name": "s"}),
+    "ALTER SEQUENCE s CACHE 9": ("other", {"name": "s"}),
+    "CREATE SEQUENCE s": ("create_sequence", {"name": "s"}),
+    "SET SESSION statement_timeout = 0": ("no_time_limit", {}),
     "DO LANGUAGE plpython3u $$pass$$": ("opaque", {}),
     "ALTER TABLE t ADD COLUMN": ("unreadable", {}),
 }  # fmt: skip
@@ -73,7 +78,7 @@ def test_reads(sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     ["", "-- only a comment", "SELECT max(id) FROM t", "INSERT INTO t VALUES (1)",
-     "COMMENT ON TABLE t IS 'DROP TABLE t'", "ANALYZE t", "SELECT setval('s', 9)", "GRANT SELECT ON t TO r",
+     "COMMENT ON TABLE t IS 'DROP TABLE t'", "ANALYZE t", "GRANT SELECT ON t TO r",
      "SET CONSTRAINTS ALL IMMEDIATE"],
 )  # fmt: skip
 def test_sees_nothing_in(sql: str) -> None:

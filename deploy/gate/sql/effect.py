@@ -28,6 +28,7 @@ class Effect:
             add_check, add_not_null, add_fk, drop_constraint, validate, create_index, drop_index, reindex,
             update, delete, insert (of what a query finds), truncate, lock, vacuum, vacuum_full, cluster,
             rewrite, transaction, gone, attach, detach, no_limit, create_domain, create_view,
+            create_sequence, restart, setval (of a sequence), no_time_limit,
             opaque, unreadable, other.
         table, column, name: bare names, lower case unless quoted; name is the constraint's, index's or
             object's, or the partition's.

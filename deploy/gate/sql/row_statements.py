@@ -88,6 +88,9 @@ def select(node: Any) -> list[Effect]:
             values = [constant(argument) for argument in one.args or ()]
             if values[:1] == ["lock_timeout"] and is_zero(values[1] or ""):
                 found.append(Effect("no_limit", verb="set_config of lock_timeout to 0"))
+        elif name == "setval":
+            sequence = constant(one.args[0]) if one.args else None
+            found.append(Effect("setval", name=(sequence or "").rpartition(".")[2].strip('"'), verb="setval"))
         elif not is_builtin(name):
             found.append(Effect("opaque", verb=f"SELECT {name}()"))
     return found

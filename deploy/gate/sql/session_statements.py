@@ -27,6 +27,8 @@ def setting(node: Any) -> list[Effect]:
     ):
         verb = {"VAR_SET_DEFAULT": "SET LOCK_TIMEOUT TO DEFAULT", "VAR_RESET": "RESET LOCK_TIMEOUT"}
         return [Effect("no_limit", verb=verb.get(kind, "SET LOCK_TIMEOUT = 0"))]
+    if name == "statement_timeout" and not node.is_local and any(is_zero(v) for v in values):
+        return [Effect("no_time_limit", verb="SET STATEMENT_TIMEOUT = 0")]
     if name == "session_replication_role" and values != ["origin"]:
         return [Effect("opaque", verb="SET SESSION_REPLICATION_ROLE")]
     return []

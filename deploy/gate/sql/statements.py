@@ -179,6 +179,18 @@ def _alter_domain(node: Any) -> list[Effect]:
     return [Effect("other", name=name, verb="ALTER DOMAIN")]
 
 
+def _create_sequence(node: Any) -> list[Effect]:
+    return [Effect("create_sequence", name=node.sequence.relname, verb="CREATE SEQUENCE")]
+
+
+def _alter_sequence(node: Any) -> list[Effect]:
+    name = node.sequence.relname
+    restarts = any(one.defname == "restart" for one in node.options or ())
+    if restarts:
+        return [Effect("restart", name=name, verb=f"ALTER SEQUENCE {name} RESTART")]
+    return [Effect("other", name=name, verb="ALTER SEQUENCE")]
+
+
 def _truncate(node: Any) -> list[Effect]:
     cascade = node.behavior is not None and node.behavior.name == "DROP_CASCADE"
     return [
@@ -249,6 +261,7 @@ def _words(name: str) -> str:
 
 
 STATEMENTS: dict[str, Callable[[Any], list[Effect]]] = {
+    "AlterSeqStmt": _alter_sequence,
     "AlterTableStmt": alter_table,
     "AlterDomainStmt": _alter_domain,
     "AlterEnumStmt": _alter_enum,
@@ -259,6 +272,7 @@ STATEMENTS: dict[str, Callable[[Any], list[Effect]]] = {
     "CreateDomainStmt": _create_domain,
     "CreateFunctionStmt": _create_replaceable("FUNCTION"),
     "CreatePolicyStmt": _on_table("CREATE POLICY"),
+    "CreateSeqStmt": _create_sequence,
     "CreateStmt": _create_table,
     "CreateForeignTableStmt": lambda node: _create_table(node.base),
     "CreateTableAsStmt": _create_table_as,
@@ -290,8 +304,8 @@ STATEMENTS: dict[str, Callable[[Any], list[Effect]]] = {
          "VariableShowStmt", "ConstraintsSetStmt", "CheckPointStmt"), _nothing,
     ),
     **dict.fromkeys(
-        ("AlterExtensionStmt", "AlterSeqStmt", "CompositeTypeStmt", "CreateEnumStmt", "CreateExtensionStmt",
-         "CreateRangeStmt", "CreateSchemaStmt", "CreateSeqStmt", "CreateStatsStmt", "AlterStatsStmt",
+        ("AlterExtensionStmt", "CompositeTypeStmt", "CreateEnumStmt", "CreateExtensionStmt",
+         "CreateRangeStmt", "CreateSchemaStmt", "CreateStatsStmt", "AlterStatsStmt",
          "DefineStmt", "CreateCastStmt", "CreateRoleStmt", "CreatedbStmt", "CreateFdwStmt",
          "CreateForeignServerStmt", "CreateUserMappingStmt", "CreatePublicationStmt",
          "AlterDefaultPrivilegesStmt", "CreateAmStmt", "CreateOpClassStmt", "CreateOpFamilyStmt"), _other,

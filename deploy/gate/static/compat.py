@@ -47,6 +47,7 @@ class Breakage:
         return f"{name}: {', '.join(self.statements)} {fails}, {self.reason}"
 
 
+_TRUE = {"true", "not false", "1 = 1", "null"}
 EVERY = ("SELECT", "INSERT", "UPDATE", "DELETE")
 WRITES = ("INSERT", "UPDATE")
 
@@ -135,7 +136,7 @@ _RULES = {
 
 
 def _named(name: str, columns: tuple[str, ...]) -> str:
-    return f" {name}" if name else f" of {', '.join(columns)}"
+    return f" {name}" if name else f" of {', '.join(columns) or 'no column'}"
 
 
 def _refused(column: Column, there: Column | None) -> tuple[tuple[str, ...], str] | None:
@@ -168,6 +169,8 @@ def _can_violate(one: Tightening, needed: Table, there: Table) -> bool:
         return False
     columns = frozenset((*one.columns, *one.mentions))
     known = columns & set(needed.columns)
+    if kind == "add_check" and not columns:  # it looks at no row: FALSE refuses all of them
+        return one.detail.lower() not in _TRUE
     if kind == "add_fk":
         return any(not needed.columns[name].target for name in known)  # another target is told by its column
     if one.mentions:  # what an expression makes of a column that the code leaves out is not known

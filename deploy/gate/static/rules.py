@@ -21,7 +21,7 @@ from ..graph.source import place_in, place_of
 from ..sql.effect import Effect
 from ..sql.effects import effects, statement_count, statement_kinds
 from ..sql.outside import reaching_outside
-from . import lock_rules
+from . import lock_rules, unseen
 from .catalog import Catalog
 from .lock_rules import Transaction
 
@@ -30,7 +30,7 @@ LONGEST_NAME_BYTES = 63
 # What is easily undone by hand or needs no undoing: RunSQL without a reverse is no more than a nuisance then.
 _HARMLESS = frozenset({
     "create_index", "validate", "add_check", "add_fk", "add_not_null", "add_unique", "add_column",
-    "set_default", "create_table", "reindex", "vacuum", "other",
+    "set_default", "create_table", "reindex", "vacuum", "other", "create_sequence", "setval", "no_time_limit",
 })  # fmt: skip
 
 
@@ -64,6 +64,9 @@ def lock_findings(
                 found += _of_version(effect, server_version, where)
             replaces = effect.replaces and (project is None or project.names(effect.name))
             is_new = is_new or (effect.replaces and not replaces)
+            if not catalog.is_new(effect.table):
+                loader = project.loader if project is not None else None
+                found += unseen.of_effect(collected, statement, effect, catalog, loader, where)
             found += _everywhere(collected, statement, effect, where, vendor, is_new=is_new)
             catalog.apply(effect)
         found += _names(statement, where)
