@@ -112,7 +112,7 @@ class Attempts:
         text = (
             database_text(error)
             if isinstance(error, DatabaseError)
-            else f"{type(error).__name__}: {plan.one_line(error)}"
+            else f"{type(error).__name__}: {database_text(error)}"
         )
         return APPLY_FAILED(rolled_back=rolled_back, problem=text, place=place(key))
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, connections, models
+from django.db import Error, connections, models
 from django.db.migrations.state import ProjectState
 from django.db.transaction import atomic
 
 from deploy.reporting.findings import Finding
 
-from ..errors import constraint_name, database_text, sqlstate
+from ..errors import constraint_name, database_text, is_lost, sqlstate
 from ..graph.plan import migrates
 from ..run_findings import NOT_EXERCISED
 from ..static.catalog import bare
@@ -181,14 +182,18 @@ def _try(act: Callable[[], object], alias: str) -> Failure | None:
     """None when it worked; the rows that it wrote are gone either way."""
     connection = connections[alias]
     try:
-        with atomic(using=alias):
+        with warnings.catch_warnings(), atomic(using=alias):
+            # A date without a zone is a sample's own; the warning would quote it.
+            warnings.simplefilter("ignore", RuntimeWarning)
             act()
             if connection.vendor == "postgresql":
                 connection.check_constraints()
             raise _RollBack  # noqa: TRY301 – leaving the block by it is what rolls back
     except _RollBack:
         return None
-    except DatabaseError as error:
+    except Error as error:
+        if is_lost(error):
+            raise
         text = database_text(error)
         return Failure(
             text,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
@@ -16,7 +16,7 @@ from deploy.reporting.findings import Finding, Level
 from deploy.reporting.report import Step
 
 from ..applying.pieces import apply_in_pieces
-from ..errors import database_text
+from ..errors import database_text, is_lost
 from ..findings import REACHES_OUTSIDE
 from ..graph import plan
 from ..graph.plan import MigrationKey, place
@@ -31,6 +31,8 @@ from .polled import SecondSession
 from .readings import tables
 from .rehearsal_findings import REDO_DIFFERS
 from .rehearsal_report import Rehearsal
+
+_LOST = "the connection to the copy was lost"
 
 
 @dataclass
@@ -97,7 +99,9 @@ class Trial:
                         observer.finish()
                 else:
                     apply_in_pieces(self.executor, state, migration)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 – what it raises is the answer
+        except (Exception, SystemExit) as error:
+            if is_lost(error):
+                raise OperationalError(_LOST) from error
             if not self._went_outside(key):
                 problem = f"{type(error).__name__}: {database_text(error)}"
                 self.result.findings.append(FAILS_ON_COPY(problem=problem, place=place(key)))
@@ -130,7 +134,9 @@ class Trial:
             migration = self.executor.loader.graph.nodes[key]
             try:
                 self.executor.unapply_migration(states[key], migration)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 – as above: it is the answer
+            except (Exception, SystemExit) as error:
+                if is_lost(error):
+                    raise OperationalError(_LOST) from error
                 self._went_outside(key)
                 problem = f"{type(error).__name__}: {database_text(error)}"
                 self.result.findings.append(REVERSE_DIFFERS(problem=problem, place=place(key)))
@@ -165,7 +171,9 @@ class Trial:
                         state = self.executor.apply_migration(state, migration)
                 else:
                     apply_in_pieces(self.executor, state, migration)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 – as above: it is the answer
+            except (Exception, SystemExit) as error:
+                if is_lost(error):
+                    raise OperationalError(_LOST) from error
                 self._went_outside(key)
                 problem = f"it fails: {type(error).__name__}: {database_text(error)}"
                 self.result.findings.append(self._not_again(problem, key))
