@@ -20,6 +20,18 @@ CASES = {
     "sql without": ('migrations.RunSQL("SELECT 1")', "restore", "write reverse_sql, or the backup"),
     "sql with a noop": ('migrations.RunSQL("UPDATE shop_order SET total = 1", "")', "reverse, data lost",
                         "what its SQL changed stays changed"),
+    "column dropped by sql": (
+        'migrations.RunSQL("ALTER TABLE shop_order DROP paid", "ALTER TABLE shop_order ADD paid bool")',
+        "reverse, data lost", "the values of shop_order.paid are only in the backup"),
+    "rows deleted by a list": (
+        'migrations.RunSQL([("DELETE FROM shop_order WHERE id = %s;", [1]), "SELECT 1"], "SELECT 1")',
+        "reverse, data lost", "the rows that DELETE takes from shop_order are only in the backup"),
+    "table emptied by sql": (
+        'migrations.RunSQL("TRUNCATE shop_order", "SELECT 1")', "reverse, data lost",
+        "the rows of shop_order are only in the backup"),
+    "what it made itself": (
+        'migrations.RunSQL("CREATE TABLE t (id int); DELETE FROM t; DROP TABLE t", "SELECT 1")', "reverse",
+        "python manage.py migrate shop 0001_initial"),
     "inside another": (
         "migrations.SeparateDatabaseAndState([migrations.RunPython(fill)])", "restore",
         "write reverse_code for fill, or the backup"),

@@ -10,6 +10,7 @@ from django.db.migrations.operations.base import Operation
 
 from ..graph.offline import flattened
 from ..graph.plan import MigrationKey, place
+from ..sql.effects import effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class WayBack:
 
 
 def way_back(key: MigrationKey, migration: Migration) -> WayBack:
-    """Judge by the operations alone; the rehearsal tries it."""
+    """Judge by the operations and their SQL alone; the rehearsal tries it."""
     parts = list(flattened(migration.operations))
     missing = [_needs(one) for one in parts if not one.reversible]
     if missing:
@@ -58,8 +59,35 @@ def _lost(operation: Operation, app_label: str) -> Iterator[str]:
     elif isinstance(operation, operations.RunPython) and operation.reverse_code is operations.RunPython.noop:
         name = getattr(operation.code, "__name__", "its function")
         yield f"what {name} changed stays changed"
-    elif isinstance(operation, operations.RunSQL) and _is_noop(operation):
-        yield "what its SQL changed stays changed"
+    elif isinstance(operation, operations.RunSQL):
+        taken = list(_taken_by_sql(operation.sql))
+        yield from taken
+        if not taken and _is_noop(operation):
+            yield "what its SQL changed stays changed"
+
+
+def _taken_by_sql(sql: object) -> Iterator[str]:
+    """What statements take away that no reverse SQL can know; not from what they made themselves."""
+    made: set[str] = set()
+    for effect in effects(_script(sql)):
+        if effect.kind == "create_table":
+            made.add(effect.table)
+        elif effect.table in made:
+            continue
+        elif effect.kind == "drop_column":
+            yield f"the values of {effect.table}.{effect.column} are only in the backup"
+        elif effect.kind in {"drop_table", "truncate"}:
+            yield f"the rows of {effect.table or effect.name} are only in the backup"
+        elif effect.kind == "delete":
+            yield f"the rows that {effect.verb} takes from {effect.table} are only in the backup"
+
+
+def _script(sql: object) -> str:
+    """What RunSQL is given, a text or a list of texts and (text, parameters), as one script."""
+    if isinstance(sql, str):
+        return sql
+    parts = sql if isinstance(sql, list | tuple) else ()
+    return ";\n".join(str(one[0] if isinstance(one, list | tuple) else one).rstrip("; \n") for one in parts)
 
 
 def _is_noop(operation: operations.RunSQL) -> bool:
