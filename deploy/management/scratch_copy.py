@@ -22,16 +22,21 @@ def scratch_copy(
 ) -> Iterator[tuple[str, str]]:
     """Yield (name, what it is) of the copy that the options ask for; one made here is dropped at the end.
 
+    Nobody who clears away stale copies takes it meanwhile: it is held by the lock that they ask for.
+
     Raises:
-        Refusal: deploy.R002, exit code 2; deploy.M049.
+        Refusal: deploy.R002, exit code 2; deploy.M049; deploy.D009 when somebody else holds the copy.
     """
-    if not (options["from_template"] or options["schema_only"]):
-        yield given_copy(conf, alias, options["scratch"]), "given"
-        return
     from deploy import backup
+    from deploy.backup.engines import engine_of
     from deploy.databases import copies
 
     mine = replace(conf, database=alias)
+    if not (options["from_template"] or options["schema_only"]):
+        given = given_copy(conf, alias, options["scratch"])
+        with engine_of(mine).locked(given, "rehearsing on"):
+            yield given, "given"
+        return
     name = backup.scratch_name(mine, f"hand-{secrets.token_hex(4)}")  # two at once, on any hosts
     try:
         with report.step("copy") as step:

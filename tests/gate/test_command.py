@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
+from deploy.databases.postgresql import locked
 from deploy.gate import check, known, leaves
 from deploy.reporting.findings import Refusal
 
@@ -204,6 +205,9 @@ def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path
         site = Site(tmp_path, entry)
         site.rename()
         name = connections.settings[copy]["NAME"]
+        with locked(copy, name, doing="filling"):
+            code, report = site.run("rehearse", "--scratch", name)
+            assert (code, ids(report)) == (2, ["deploy.D009"])
         code, report = site.run("rehearse", "--scratch", name)
         assert code == 0, report
         assert report["steps"][-1]["facts"]["verdict"] == "switch"
