@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.gate.findings import INDEX_BLOCKS, UNBATCHED
+from deploy.gate.findings_of_locks import INDEX_BLOCKS, UNBATCHED
 from deploy.reporting.explanation import Explanation, explain, lock_line
 from deploy.reporting.findings import Finding
 from deploy.reporting.output import Output

@@ -20,7 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
 
-from ..findings import NO_LOCK_LIMIT
+from ..findings_of_locks import NO_LOCK_LIMIT
 from ..run_findings import IN_THE_WAY
 from ..sql.effect import Effect
 from ..sql.effects import effects

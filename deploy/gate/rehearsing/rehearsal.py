@@ -17,7 +17,7 @@ from deploy.reporting.findings import FindingType, Level
 from deploy.reporting.report import Step
 
 from ..acknowledgements import settle
-from ..findings import DESTROYS
+from ..findings_of_statements import DESTROYS
 from ..graph import plan
 from ..graph.plan import MigrationKey, place
 from ..graph.standin import standing_in

@@ -17,7 +17,7 @@ from deploy.reporting.report import Step
 
 from ..applying.pieces import apply_in_pieces
 from ..errors import database_text, is_lost
-from ..findings import REACHES_OUTSIDE
+from ..findings_of_statements import REACHES_OUTSIDE
 from ..graph import plan
 from ..graph.plan import MigrationKey, place
 from ..run_findings import FAILS_ON_COPY, REVERSE_DIFFERS

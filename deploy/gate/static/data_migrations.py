@@ -17,7 +17,7 @@ from django.db.models import ManyToManyField, Model, UniqueConstraint
 from deploy.reporting.findings import Finding, FindingType
 
 from .. import python_examples
-from ..findings import UNBATCHED
+from ..findings_of_locks import UNBATCHED
 from ..graph.function_source import source_of
 from ..graph.offline import Collected, flattened
 from ..graph.plan import is_own

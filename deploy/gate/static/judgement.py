@@ -13,7 +13,8 @@ from django.db.migrations.state import ProjectState
 from deploy.reporting.findings import Finding, has_errors
 
 from ..declarations import phases_of
-from ..findings import LOST_AT_THE_END, NEVER_WORKS, NOT_JUDGED
+from ..findings import LOST_AT_THE_END, NEVER_WORKS
+from ..findings_of_statements import NOT_JUDGED
 from ..graph import plan
 from ..graph.offline import Collected, collect
 from ..graph.plan import MigrationKey, place

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from deploy.reporting.findings import Finding
 
-from .. import findings as known
+from .. import findings_of_locks as locks
+from .. import findings_of_statements as said
 from ..graph.offline import Statement
 from ..sql.effect import Effect
 from . import advice, type_changes
@@ -56,20 +57,20 @@ def of_effect(
     if kind == "create_index" and not (effect.concurrently or effect.only_parent):
         held = ", under the lock that this migration already holds" if table in transaction.held else ""
         code = advice.concurrently(operation, effect)
-        yield known.INDEX_BLOCKS(name=effect.name, table=table, held=held, code=code, place=where)
+        yield locks.INDEX_BLOCKS(name=effect.name, table=table, held=held, code=code, place=where)
     elif kind == "drop_index" and not effect.concurrently:
         owner = catalog.table_of_index(effect.name)
         if (owner is None or not owner.created) and id(operation) not in transaction.altering:
             code = advice.drop_concurrently(operation, effect)
-            yield known.INDEX_DROP_BLOCKS(name=effect.name, code=code, place=where)
+            yield locks.INDEX_DROP_BLOCKS(name=effect.name, code=code, place=where)
     elif kind == "add_fk" and effect.valid:
         definition = f"FOREIGN KEY ({', '.join(effect.columns)}) REFERENCES {effect.new}"
         code = advice.not_valid(effect, definition, operation)
-        yield known.FOREIGN_KEY_SCANS(table=table, column=column, target=effect.new, code=code, place=where)
+        yield locks.FOREIGN_KEY_SCANS(table=table, column=column, target=effect.new, code=code, place=where)
     elif kind == "add_check" and effect.valid:
         code = advice.not_valid(effect, f"CHECK ({effect.new})", operation)
         name = effect.name or f"of {column or ', '.join(effect.columns)}"
-        yield known.CHECK_SCANS(name=name, table=table, code=code, place=where)
+        yield locks.CHECK_SCANS(name=name, table=table, code=code, place=where)
     elif kind in {"set_not_null", "add_not_null"} or (kind == "add_primary_key" and effect.using_index):
         yield from _not_null(effect, catalog, where)
     elif kind in {"add_unique", "add_primary_key", "add_exclude"} and not effect.using_index:
@@ -79,23 +80,23 @@ def of_effect(
         columns = ", ".join((*effect.columns, *effect.mentions))
         made = advice.unique_using_index(effect, operation)
         code = advice.new_table(effect) if kind == "add_exclude" else made
-        yield known.UNIQUE_BUILDS(what=what, table=table, columns=columns, code=code, place=where)
+        yield locks.UNIQUE_BUILDS(what=what, table=table, columns=columns, code=code, place=where)
     elif kind == "set_type":
         yield from _type_change(statement, effect, catalog, where)
     elif kind == "add_column":
         yield from _new_column(effect, catalog, where)
     elif kind in {"update", "delete"} and not _is_bounded(effect, catalog):
-        yield known.UNBATCHED(verb=effect.verb, table=table, code=advice.batches(table), place=where)
+        yield locks.UNBATCHED(verb=effect.verb, table=table, code=advice.batches(table), place=where)
     elif kind == "validate" and (table, effect.name) in transaction.unproved:
-        yield known.VALIDATED_TOO_SOON(name=effect.name, table=table, place=where)
+        yield locks.VALIDATED_TOO_SOON(name=effect.name, table=table, place=where)
     elif kind in {"validate", "insert"} and transaction.held and not effect.batched:
         locked, verb = next(iter(transaction.held.items()))
         long = f"{effect.verb} {effect.name}".strip() if kind == "validate" else f"{effect.verb} into {table}"
-        yield known.HELD_MEANWHILE(long=long, verb=verb, table=locked, place=where)
+        yield locks.HELD_MEANWHILE(long=long, verb=verb, table=locked, place=where)
     elif kind == "attach":
         child = catalog.tables.get(effect.name)
         if child is None or not (child.created or any(one.valid for one in child.rules)):
-            yield known.MAINTENANCE(
+            yield locks.MAINTENANCE(
                 verb=f"{effect.verb} {effect.name}",
                 lock="ACCESS EXCLUSIVE",
                 table=effect.name,
@@ -104,7 +105,7 @@ def of_effect(
                 place=where,
             )
     elif kind in _MAINTENANCE and not effect.concurrently:
-        yield known.MAINTENANCE(
+        yield locks.MAINTENANCE(
             verb=effect.verb,
             lock=effect.new or ("SHARE" if kind == "reindex" else "ACCESS EXCLUSIVE"),
             table=table or effect.name,
@@ -139,7 +140,7 @@ def _not_null(effect: Effect, catalog: Catalog, where: str) -> Iterator[Finding]
         if declared or (table is not None and proves_not_null(table.rules, name)):
             continue
         code = advice.not_valid(effect, f"CHECK ({name} IS NOT NULL)")
-        yield known.NOT_NULL_SCANS(table=effect.table, column=name, code=code, place=where)
+        yield locks.NOT_NULL_SCANS(table=effect.table, column=name, code=code, place=where)
 
 
 def _is_unproved(table: object, column: str) -> bool:
@@ -158,12 +159,12 @@ def _type_change(statement: Statement, effect: Effect, catalog: Catalog, where: 
     code = f"migrations.AddField({model!r}, '{name}_new', {new}),"
     table, column = effect.table, effect.column
     if does == "rewrite":
-        yield known.TYPE_REWRITES(
+        yield locks.TYPE_REWRITES(
             table=table, column=column, old=what, new=effect.new, code=code, place=where
         )
     else:
         again = f"proves the check {what} again" if does == "check" else f"builds the index {what} again"
-        yield known.TYPE_LOOKS_AGAIN(
+        yield locks.TYPE_LOOKS_AGAIN(
             table=table, column=column, new=effect.new, again=again, code=code, place=where
         )
 
@@ -185,11 +186,11 @@ def _new_column(effect: Effect, catalog: Catalog, where: str) -> Iterator[Findin
                f"{effect.default}'),\n" if effect.default else "")
             + advice.batches(effect.table, effect.column)
         )  # fmt: skip
-        yield known.COLUMN_REWRITES(
+        yield locks.COLUMN_REWRITES(
             table=effect.table, column=effect.column, what=what, code=code, place=where
         )
     if effect.new == "json":
-        yield known.JSON_COLUMN(table=effect.table, column=effect.column, place=where)
+        yield said.JSON_COLUMN(table=effect.table, column=effect.column, place=where)
 
 
 def _is_bounded(effect: Effect, catalog: Catalog) -> bool:

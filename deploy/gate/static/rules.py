@@ -13,7 +13,8 @@ from django.db.migrations.operations import RunPython, RunSQL
 
 from deploy.reporting.findings import Finding, Level
 
-from .. import findings as known
+from .. import findings_of_locks as locks
+from .. import findings_of_statements as said
 from ..graph.offline import Collected, Statement, flattened
 from ..graph.plan import place
 from ..graph.project_sql import ProjectSQL
@@ -71,7 +72,7 @@ def lock_findings(
             catalog.apply(effect)
         found += _names(statement, where)
         if vendor == "postgresql":
-            found += [known.REACHES_OUTSIDE(verb=one, place=where) for one in reaching_outside(statement.sql)]
+            found += [said.REACHES_OUTSIDE(verb=one, place=where) for one in reaching_outside(statement.sql)]
     return [*dict.fromkeys(found), *_operations(collected, catalog, place(collected.key))]
 
 
@@ -96,23 +97,23 @@ def _everywhere(
 ) -> Iterator[Finding]:
     """What is wrong whatever the table holds."""
     if why := _needs_no_transaction(effect) and _transaction(collected, statement):
-        yield known.CONCURRENTLY_IN_TRANSACTION(verb=_spoken(effect), why=why, place=where)
+        yield said.CONCURRENTLY_IN_TRANSACTION(verb=_spoken(effect), why=why, place=where)
     if effect.kind == "truncate" and not is_new:
-        yield known.DESTROYS(verb=effect.verb, place=where)
+        yield said.DESTROYS(verb=effect.verb, place=where)
     if effect.kind == "transaction" and isinstance(statement.operation, RunSQL):
         level: Level = "error" if collected.migration.atomic else "warning"
-        yield known.TRANSACTION_CONTROL(verb=effect.verb, place=where, level=level)
+        yield said.TRANSACTION_CONTROL(verb=effect.verb, place=where, level=level)
     if effect.kind == "gone":
-        yield known.OBJECT_GONE(verb=effect.verb, place=where)
+        yield said.OBJECT_GONE(verb=effect.verb, place=where)
     if effect.kind == "unreadable":
         refused: Level = "error" if vendor == "postgresql" else "warning"
-        yield known.UNREADABLE(problem=effect.new, verb=effect.verb, place=where, level=refused)
+        yield said.UNREADABLE(problem=effect.new, verb=effect.verb, place=where, level=refused)
     if effect.kind == "opaque" and not is_new:
         # What these do shows when the old code's statements run on a copy; the others depend on who asks.
         shown: Level = "info" if effect.replaces or effect.verb.startswith("CREATE TRIGGER") else "warning"
-        yield known.OPAQUE(verb=effect.verb, place=where, level=shown)
+        yield said.OPAQUE(verb=effect.verb, place=where, level=shown)
     if effect.kind == "no_limit":
-        yield known.NO_LOCK_LIMIT(verb=effect.verb, place=where)
+        yield locks.NO_LOCK_LIMIT(verb=effect.verb, place=where)
 
 
 def _needs_no_transaction(effect: Effect) -> bool:
@@ -141,14 +142,14 @@ def _of_version(effect: Effect, version: int, where: str) -> Iterator[Finding]:
         return
     shown = f"{version // 10000}.{version % 10000}"
     if effect.concurrently and effect.kind in {"create_index", "reindex"} and 140000 <= version < 140004:
-        yield known.CORRUPTS(verb=_spoken(effect), version=shown, place=where)
+        yield said.CORRUPTS(verb=_spoken(effect), version=shown, place=where)
     what = ""
     if effect.kind == "add_not_null":
         what = "A NOT NULL constraint with a name or NOT VALID"
     elif effect.kind == "add_column" and effect.generated == "virtual":
         what = "A virtual generated column"
     if what and version < 180000:
-        yield known.NEEDS_NEWER(what=what, needed=18, version=shown, place=where)
+        yield said.NEEDS_NEWER(what=what, needed=18, version=shown, place=where)
 
 
 def _names(statement: Statement, where: str) -> Iterator[Finding]:
@@ -156,7 +157,7 @@ def _names(statement: Statement, where: str) -> Iterator[Finding]:
     for name in dict.fromkeys(re.findall(r"[^\W\d]\w{20,}", statement.sql)):
         if len(name.encode()) > LONGEST_NAME_BYTES and _is_name(name, statement.sql):
             size = len(name.encode())
-            yield known.NAME_TOO_LONG(name=name, bytes=size, most=LONGEST_NAME_BYTES, place=where)
+            yield said.NAME_TOO_LONG(name=name, bytes=size, most=LONGEST_NAME_BYTES, place=where)
 
 
 def _is_name(word: str, sql: str) -> bool:
@@ -175,7 +176,7 @@ def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[
     parts = list(flattened(collected.migration.operations))
     for operation, problem in collected.unknown:
         at = place_in(collected.key, collected.migration, operation)
-        yield known.NOT_JUDGED(operation=type(operation).__name__, problem=problem, place=at)
+        yield said.NOT_JUDGED(operation=type(operation).__name__, problem=problem, place=at)
     for operation in parts:
         if not operation.reversible:
             kind = type(operation).__name__
@@ -185,14 +186,14 @@ def _operations(collected: Collected, catalog: Catalog, where: str) -> Iterator[
                 code = "migrations.RunSQL(sql, reverse_sql),   # or migrations.RunSQL.noop"
                 level = "info" if _is_harmless(operation) else "warning"
             at = place_in(collected.key, collected.migration, operation)
-            yield known.NO_REVERSE(operation=kind, code=code, place=at, level=level)
+            yield said.NO_REVERSE(operation=kind, code=code, place=at, level=level)
     has_python = any(isinstance(one, RunPython) for one in parts)
     others = [
         e for one in collected.statements if not isinstance(one.operation, RunPython) for e in one.effects
     ]
     tables = sorted({effect.table for effect in others if lock_rules.stops_writers(effect) and effect.table})
     if has_python and collected.migration.atomic and (in_use := [t for t in tables if not catalog.is_new(t)]):
-        yield known.DATA_WITH_DDL(table=", ".join(in_use), place=where)
+        yield locks.DATA_WITH_DDL(table=", ".join(in_use), place=where)
 
 
 def _is_harmless(operation: RunSQL) -> bool:
