@@ -173,3 +173,9 @@ HALF_BACK = FindingType(
     "Restore the backup that was taken before it: python manage.py restoredb",
     why="A migration with atomic = False keeps what was taken back before it was killed.",
 )
+CONTRACT_LEFT = FindingType(
+    "deploy.M066",
+    "info",
+    "Contract migrations that are left for after the switch to the new code: {count}.",
+    "When no container runs the old code any more: python manage.py migrategate apply --phase contract",
+)

@@ -109,6 +109,31 @@ def test_the_whole_way_on_sqlite(site: Site) -> None:
     assert (code, ids(report)) == (1, ["deploy.M060"])
 
 
+DROP = """
+from django.db import migrations
+class Migration(migrations.Migration):
+    dependencies = [("stock", "0001_initial")]
+    operations = [migrations.RemoveField("item", "name")]
+"""
+
+
+def test_apply_says_which_contract_migrations_it_has_left(site: Site) -> None:
+    first = site.root / "stock" / "migrations" / "0001_initial.py"
+    first.write_text(FIRST.replace("max_length=20", "max_length=20, null=True"))
+    (site.root / "stock" / "models.py").write_text(
+        MODELS.replace("max_length=20", "max_length=20, null=True")
+    )
+    assert site.run("apply", "--phase", "all")[0] == 0
+    (site.root / "stock" / "migrations" / "0002_drop.py").write_text(DROP)
+    (site.root / "stock" / "models.py").write_text(
+        "from django.db import models\nclass Item(models.Model):\n    pass\n"
+    )
+    code, report = site.run("apply")
+    assert code == 0, report
+    assert "deploy.M066" in ids(report)
+    assert report["steps"][-1]["facts"]["left"] == ["stock.0002_drop"]
+
+
 HOLD = """
 import django, sys
 django.setup()

@@ -163,6 +163,33 @@ def test_converges_on_sqlite(tmp_path: Path) -> None:
         assert number > 15
 
 
+def test_a_list_of_changes_to_rows_is_one_transaction_and_never_asked_about(app: Shop, deployed: str) -> None:
+    change = "UPDATE shop_order SET total = total + 1000"
+    parts = [f"{change} WHERE id <= 25", f"{change} WHERE id > 25"]
+    app.write("0002_whole", f"migrations.RunSQL({parts!r}, migrations.RunSQL.noop)", atomic=False)
+    start = result(deployed)
+    run_all(deployed)
+    wanted = result(deployed)
+    number = 0
+    back(deployed, start)
+    while killed_after(deployed, number):
+        run_all(deployed)
+        assert result(deployed) == wanted, number
+        back(deployed, start)
+        number += 1
+    assert number > 2
+
+
+def test_sql_that_wants_no_transaction_gets_none_on_sqlite(tmp_path: Path) -> None:
+    with shop(tmp_path) as app, sqlite(tmp_path / "db.sqlite3") as alias:
+        app.write("0001_initial", INITIAL)
+        run_all(alias)
+        wishes = "migrations.RunSQL('VACUUM', ''), migrations.RunSQL('PRAGMA journal_mode = WAL', ''),"
+        app.write("0002_vacuum", wishes, atomic=False)
+        run_all(alias)
+        assert query(alias, "PRAGMA journal_mode") == [("wal",)]
+
+
 def test_data_in_batches_is_asked_about_and_never_run_twice_unasked(app: Shop, deployed: str) -> None:
     app.write("0002_whole", MEMO + BATCHES + INDEX, atomic=False, head=HEAD)
     start = result(deployed)

@@ -1,6 +1,8 @@
 """The start hook: what a container of this image waits for, and what not."""
 
+import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,21 @@ def test_a_poll_costs_one_select(app: Shop, deployed: str) -> None:
     polls = sent[first:]
     assert len(polls) >= 3
     assert {sql.partition(" FROM ")[2] for sql in polls} == {'"django_migrations"'}
+
+
+def test_an_address_that_accepts_and_never_answers_is_given_up_at_the_limit(app: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        entry = connections.settings["default"]
+        address = {"HOST": "127.0.0.1", "PORT": str(mute.getsockname()[1]), "OPTIONS": {}}
+        connections.settings["gate_mute"] = {**entry, **address}
+        began = time.monotonic()
+        try:
+            with pytest.raises(Refusal) as caught:
+                waited("gate_mute", seconds=1)
+            assert connections["gate_mute"].settings_dict["OPTIONS"] == {}
+        finally:
+            connections["gate_mute"].close()
+            del connections["gate_mute"]
+            del connections.settings["gate_mute"]
+        assert time.monotonic() - began < 60, "the driver's own limit is 130 s"
+    assert [finding.id for finding in caught.value.findings] == ["deploy.M061"]

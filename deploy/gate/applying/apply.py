@@ -59,15 +59,17 @@ def apply(
     if not migrations:
         return []
     with applier(conf, alias, lookout=_lookout(conf, step)) as session:
-        executor = _executor(alias)
-        wanted = _in_order(executor, migrations)
-        todo = [key for key in wanted if key not in executor.loader.applied_migrations]
-        if todo:
-            _require_parents(executor, todo)
-            _run(executor, todo, session, guard, step, interrupted)
-        executor.check_replacements()
-        forget_finished(executor)
-        _facts(step, session)
+        try:
+            executor = _executor(alias)
+            wanted = _in_order(executor, migrations)
+            todo = [key for key in wanted if key not in executor.loader.applied_migrations]
+            if todo:
+                _require_parents(executor, todo)
+                _run(executor, todo, session, guard, step, interrupted)
+            executor.check_replacements()
+            forget_finished(executor)
+        finally:  # a refused run has waited too
+            _facts(step, session)
         return todo
 
 

@@ -24,7 +24,7 @@ from ..errors import database_text, sqlstate
 from ..graph.offline import collect, flattened
 from ..graph.plan import place
 from ..run_findings import HALF_BACK, HALF_DATA, HALF_SCHEMA
-from ..sql.effects import effects, statement_count, statement_kinds
+from ..sql.effects import effects, parsed, statement_count, statement_kinds
 from .presence import REPEATABLE, is_evidence, is_there, is_visible
 from .progress import Progress, Watch
 
@@ -179,11 +179,17 @@ class _Pieces:
     def _is_one_transaction(self, operation: Operation) -> bool:
         """It can share a transaction with the record of its end, and loses nothing by that."""
         if not acts_on_data(operation, back=self.back):
-            return self.connection.vendor == "sqlite"  # there, a table is changed by copying it
+            own = any(isinstance(one, RunSQL | RunPython) for one in flattened([operation]))
+            # There, a table is changed by copying it; but a VACUUM or PRAGMA may want no transaction.
+            return self.connection.vendor == "sqlite" and not own
         script = getattr(operation, "reverse_sql" if self.back else "sql", None)
-        if isinstance(operation, RunSQL) and isinstance(script, str):
-            # PostgreSQL runs a script without BEGIN as one transaction anyway.
-            kinds = statement_kinds(script)
+        if isinstance(operation, RunSQL):
+            # PostgreSQL runs a script without BEGIN as one transaction anyway; a list may as well be one.
+            parts = [script] if isinstance(script, str) else list(script or ())
+            texts = [part if isinstance(part, str) else str(part[0]) for part in parts]
+            if any(parsed(text) is None for text in texts):  # another dialect's, such as a PRAGMA
+                return False
+            kinds = frozenset().union(*(statement_kinds(text) for text in texts))
             return kinds <= {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt"}
         return bool(operation.atomic)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -49,38 +51,44 @@ def wait(
     """
     plan.require_supported(alias)
     began = time.monotonic()
+    options = dict(connections[alias].settings_dict.get("OPTIONS") or {})
     loader = plan.load(None)
     judged: frozenset[MigrationKey] = frozenset()
     needed: list[Migration] = []
     problem = ""
     awaited: list[MigrationKey] = []
-    while True:
-        try:
-            recorded = _recorded(alias)
-            lacking = missing(loader, recorded)
-            if not judged.issuperset(lacking):  # once; again only if something was taken back meanwhile
-                needed = _needed(alias, deployed)
-                judged = frozenset(lacking)
-        except (DatabaseError, Unreachable) as error:
-            problem = plan.one_line(error)
-            connections[alias].close()
-        else:
-            problem = ""
-            keys = [(one.app_label, one.name) for one in needed] if lacking else []
-            awaited = [
-                key for key, one in zip(keys, needed, strict=False) if not plan.is_in(key, one, recorded)
-            ]
-            if not awaited:
-                step.facts["postponed"] = [place(key) for key in lacking]
-                step.facts["waited_seconds"] = round(time.monotonic() - began, 3)
-                return
-        if time.monotonic() - began >= timeout_seconds:
-            break
-        step.progress(
-            time.monotonic() - began, timeout_seconds, unit="seconds", note="waiting for the schema"
-        )
-        left = timeout_seconds - (time.monotonic() - began)
-        time.sleep(max(0.0, min(left, random.uniform(0.2, 0.6))))  # noqa: S311 – jitter, not a secret
+    try:
+        while True:
+            try:
+                left = timeout_seconds - (time.monotonic() - began)
+                _bound(connections[alias], options, left)
+                recorded = _recorded(alias)
+                lacking = missing(loader, recorded)
+                if not judged.issuperset(lacking):  # once; again only if something was taken back meanwhile
+                    needed = _needed(alias, deployed)
+                    judged = frozenset(lacking)
+            except (DatabaseError, Unreachable) as error:
+                problem = plan.one_line(error)
+                connections[alias].close()
+            else:
+                problem = ""
+                keys = [(one.app_label, one.name) for one in needed] if lacking else []
+                awaited = [
+                    key for key, one in zip(keys, needed, strict=False) if not plan.is_in(key, one, recorded)
+                ]
+                if not awaited:
+                    step.facts["postponed"] = [place(key) for key in lacking]
+                    step.facts["waited_seconds"] = round(time.monotonic() - began, 3)
+                    return
+            if time.monotonic() - began >= timeout_seconds:
+                break
+            step.progress(
+                time.monotonic() - began, timeout_seconds, unit="seconds", note="waiting for the schema"
+            )
+            left = timeout_seconds - (time.monotonic() - began)
+            time.sleep(max(0.0, min(left, random.uniform(0.2, 0.6))))  # noqa: S311 – jitter, not a secret
+    finally:
+        connections[alias].settings_dict["OPTIONS"] = options
     if problem:
         raise Refusal(UNREACHABLE(alias=alias, problem=problem), exit_code=1)
     names = ", ".join(place(key) for key in awaited)
@@ -89,6 +97,17 @@ def wait(
 
 class Unreachable(Exception):  # noqa: N818 – it states a fact
     """The database went away while its migrations were judged."""
+
+
+def _bound(connection: BaseDatabaseWrapper, options: dict[str, Any], left_seconds: float) -> None:
+    """Let the next connection be given up in time: an address may accept it and never answer.
+
+    `options` are the project's own, whose shorter limit stays.
+    """
+    if connection.vendor == "postgresql" and connection.connection is None:
+        limit = max(2, round(left_seconds))  # libpq takes no less than 2
+        limit = min(limit, int(options.get("connect_timeout") or limit))
+        connection.settings_dict["OPTIONS"] = {**options, "connect_timeout": limit}
 
 
 def _recorded(alias: str) -> frozenset[MigrationKey]:

@@ -187,12 +187,15 @@ class Command(DeployCommand):
 
     def _apply(self, conf: DeployConf, alias: str, options: dict[str, Any]) -> None:
         from deploy.gate import apply, check
+        from deploy.gate.run_findings import CONTRACT_LEFT
         from deploy.releases import by_hand
         from deploy.releases.session import Session
 
         # The same lock as predeploy's: by hand is no reason to change the schema under another deploy. Other
         # containers that start with the same command are waited for: afterwards nothing is left to do.
-        session, patience = Session.open(conf), conf.apply_timeout_seconds
+        # The lock of one that was killed is free when it has expired, whatever the patience.
+        session = Session.open(conf)
+        patience = max(conf.apply_timeout_seconds, conf.lock_ttl_seconds * 1.25)
         with session.locked(self.report, "migrategate apply", own_kind_seconds=patience) as guard:
             with self.report.step("check") as step:
                 found = check(conf, alias=alias, deployed=_deployed(conf, options, step))
@@ -213,6 +216,10 @@ class Command(DeployCommand):
                     interrupted=options["interrupted"],
                 )
                 step.facts["applied"] = [".".join(key) for key in done]
+                left = [] if phase != "expand" else [".".join(key) for key in found.contract]
+                if left:
+                    step.facts["left"] = left
+                    step.add(CONTRACT_LEFT(count=len(left)))
                 if not done:
                     step.skip("nothing to apply")
 
