@@ -20,8 +20,8 @@ NOT_COPIED = FindingType(
     "error",
     "The database {source} could not be copied: {reason}.",
     "Take a copy that nobody is connected to, or restore a backup instead:\n"
-    "python manage.py restoredb latest --into {name}\n"
-    "python manage.py migrategate rehearse --scratch {name}",
+    "python manage.py restoredb latest --into deploy_scratch_look\n"
+    "python manage.py migrategate rehearse --scratch deploy_scratch_look",
     why="CREATE DATABASE … TEMPLATE needs a source without sessions "
     "(https://www.postgresql.org/docs/current/manage-ag-templatedbs.html).",
 )
@@ -38,7 +38,7 @@ def copy_whole(alias: str, source: str, name: str) -> None:
     """
     if connections[alias].vendor == "sqlite":
         if not Path(source).is_file():
-            raise Refusal(NOT_COPIED(source=source, reason="there is no such file", name=Path(name).name))
+            raise Refusal(NOT_COPIED(source=source, reason="there is no such file"))
         with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(name)) as new:
             old.backup(new)
         return
@@ -53,7 +53,7 @@ def copy_whole(alias: str, source: str, name: str) -> None:
             connection.execute(statement)
         except psycopg.Error as error:
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-            raise Refusal(NOT_COPIED(source=source, reason=reason, name=name)) from error
+            raise Refusal(NOT_COPIED(source=source, reason=reason)) from error
 
 
 def copy_schema(alias: str, name: str, *, pg_bin: str = "") -> bool:
@@ -124,4 +124,4 @@ def _pipe(
         codes = taking.finish(), giving.finish()
         for program, code in ((giving, codes[1]), (taking, codes[0])):
             if code:
-                raise Refusal(NOT_COPIED(source=names[0], reason=program.reason, name=names[1]), exit_code=1)
+                raise Refusal(NOT_COPIED(source=names[0], reason=program.reason), exit_code=1)

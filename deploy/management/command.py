@@ -39,7 +39,7 @@ INTERRUPTED = FindingType(
     "deploy.R003",
     "error",
     "{command} was interrupted by {signal}.",
-    "Run the same command again: it goes on after the last proved step.",
+    "{then}",
 )
 SETTINGS = FindingType(
     "deploy.R004",
@@ -88,6 +88,10 @@ class DeployCommand(BaseCommand):
                     _add_format(subparser, default=argparse.SUPPRESS)
                     subparser.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
 
+    def after_interruption(self, options: dict[str, Any]) -> str:  # noqa: ARG002 – for those that have actions
+        """What to do when a signal ended it; a command that goes on where it stopped says so."""
+        return "Run the same command again."
+
     @property
     def command_name(self) -> str:
         """`predeploy` of `deploy.management.commands.predeploy`."""
@@ -125,7 +129,8 @@ class DeployCommand(BaseCommand):
             self._record(USAGE(command=self.command_name, message=_one_line(error)))
         except (Interrupted, KeyboardInterrupt) as event:
             number = event.number if isinstance(event, Interrupted) else signal.SIGINT
-            self._record(INTERRUPTED(command=self.command_name, signal=signal.Signals(number).name))
+            name, then = signal.Signals(number).name, self.after_interruption(options)
+            self._record(INTERRUPTED(command=self.command_name, signal=name, then=then))
             code = Interrupted(number).exit_code
         except Exception as error:  # noqa: BLE001 – nothing is swallowed: it becomes a finding and exit 2
             self._record(self._explain(error))

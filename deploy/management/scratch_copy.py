@@ -69,25 +69,39 @@ def given_copy(conf: DeployConf, alias: str, given: str) -> str:
     prefix = conf.scratch_prefix
     name, problem = given, ""
     if not given:
-        problem = "rehearse needs --scratch NAME, --from-template NAME or --schema-only"
+        problem = "Rehearse needs --scratch NAME, --from-template NAME or --schema-only"
     elif connections[alias].vendor == "sqlite":
         live = Path(str(settings.DATABASES[alias]["NAME"])).resolve()
         path = (live.parent / given).resolve()  # a link is judged by what it leads to
         name = str(path)
         if not path.name.startswith(prefix):
-            problem = f"the file {path} is not named like a copy ({prefix}…)"
+            problem = f"The file {path} is not named like a copy ({prefix}…)"
         elif not path.is_file():
-            problem = f"there is no file {path}"
+            problem = f"There is no file {path}"
         elif live.exists() and path.samefile(live):
-            problem = f"{path} is the configured database"
+            problem = f"The file {path} is the configured database"
     elif not given.startswith(prefix) or given in {str(db.get("NAME")) for db in settings.DATABASES.values()}:
-        problem = f"{given} is not named like a copy ({prefix}…), or it is a configured database"
+        problem = f"The database {given} is not named like a copy ({prefix}…), or it is a configured one"
+    elif not _is_there(alias, given):
+        problem = f"The server has no database {given}"
     if problem:
         raise _usage(
-            f"{problem[:1].upper()}{problem[1:]}: make a copy first, with "
-            f"python manage.py restoredb latest --into {prefix}_look."
+            f"{problem}: make a copy first, with python manage.py restoredb latest --into {prefix}_look."
         )
     return name
+
+
+def _is_there(alias: str, name: str) -> bool:
+    """False where the server says that it has no such database; one that can't be asked is reported later."""
+    import psycopg
+
+    from deploy.databases import postgresql as server
+
+    try:
+        with server.connect(alias) as connection:
+            return server.exists(connection, name)
+    except (psycopg.Error, Refusal):
+        return True
 
 
 def _source(alias: str, given: str) -> str:

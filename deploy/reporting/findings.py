@@ -129,8 +129,8 @@ def as_any(template: str) -> str:
     """
     lines = [line for line in template.split("\n") if not re.fullmatch(r"\{\w+[^{}]*\}", line)]
     return re.sub(
-        r"\{\{|\}\}|\{(\w+)[^{}]*\}",
-        lambda m: m[0][0] if m[1] is None else f"<{m[1].replace('_', ' ')}>",
+        r"\{\{|\}\}|(?<=\w)\{\w+\}|\{(\w+)[^{}]*\}",  # on a word hangs what may be empty
+        lambda m: m[0][0] if len(m[0]) == 2 else f"<{m[1].replace('_', ' ')}>" if m[1] else "",
         "\n".join(lines),
     ).strip("\n")
 

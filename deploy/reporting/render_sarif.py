@@ -91,13 +91,13 @@ def _rule(identity: str) -> dict[str, Any]:
         return {"id": identity}
     message, hint = as_any(kind.message), as_any(kind.hint)
     facts = explain_type(kind).facts()
-    examples = [(name, code) for name, code in (("Danger", kind.danger), ("Safe", kind.safe)) if code]
-    text = [kind.why, *(f"{name}: {fact}" for name, fact in facts), hint]
-    text += [f"{name}:\n{code.strip()}" for name, code in examples]
+    text = [kind.why, *(f"{name}: {fact}" for name, fact in facts)]
+    text += [f"Danger:\n{kind.danger.strip()}" if kind.danger else "", hint]
+    text += [f"Safe:\n{kind.safe.strip()}" if kind.safe else ""]
     blocks = [inline(message), inline(kind.why)]
     blocks += ["\n".join(f"- **{name}:** {inline(fact)}" for name, fact in facts)]
-    blocks += ["\n".join(sentences_and_code(hint)) if hint else ""]
-    blocks += ["\n".join((f"**{name}:**", "", *fenced(code, "python"))) for name, code in examples]
+    blocks += [_example("Danger", kind.danger), "\n".join(sentences_and_code(hint)) if hint else ""]
+    blocks += [_example("Safe", kind.safe)]
     rule: dict[str, Any] = {
         "id": identity,
         "shortDescription": {"text": message},
@@ -112,6 +112,10 @@ def _rule(identity: str) -> dict[str, Any]:
     if kind.source:
         rule["helpUri"] = kind.source
     return rule
+
+
+def _example(name: str, code: str) -> str:
+    return "\n".join((f"**{name}:**", "", *fenced(code, "python"))) if code else ""
 
 
 def _fingerprint(finding: Finding) -> str:

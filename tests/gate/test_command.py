@@ -236,6 +236,7 @@ def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path
         code, report = site.run("rehearse", "--scratch", name)
         assert code == 0, report
         assert report["steps"][-1]["facts"]["verdict"] == "switch"
+        assert report["steps"][-1]["facts"]["role"] == "superuser, whom no row security binds"
         assert query(live, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
         code, report = site.run("rehearse", "--scratch", str(entry["NAME"]))
         assert (code, ids(report)) == (2, ["deploy.R002"])
@@ -243,6 +244,12 @@ def test_rehearses_on_a_named_copy_and_never_on_the_configured_database(tmp_path
         code, report = site.run("rehearse", "--scratch", "postgres")
         assert (code, ids(report)) == (2, ["deploy.R002"])
         assert site.run("rehearse")[0] == 2
+        code, report = site.run("rehearse", "--scratch", "deploy_scratch_that_is_gone")
+        assert (code, ids(report)) == (2, ["deploy.R002"])
+        message = report["steps"][-1]["findings"][0]["message"]
+        assert message.startswith("The server has no database deploy_scratch_that_is_gone: make a copy")
+        code, report = site.run("rehearse", "--scratch", "rev1_live")
+        assert "database rev1_live is not" in report["steps"][-1]["findings"][0]["message"]
 
 
 @pytest.mark.parametrize(

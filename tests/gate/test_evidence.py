@@ -90,6 +90,9 @@ def test_a_copy_is_made_of_a_template_and_dropped(site: Site, server: str) -> No
     with connections[server].cursor():  # a session on the template
         code, report = site.run("rehearse", "--from-template", live)
         assert (code, ids(report)) == (2, ["deploy.M049"])
+        hint = report["steps"][-1]["findings"][0]["hint"]
+        assert "hand" not in hint  # its own copy is dropped
+        assert "--scratch deploy_scratch_look" in hint
     connections[server].close()
     code, report = site.run("rehearse", "--from-template", live)
     assert code == 0, report

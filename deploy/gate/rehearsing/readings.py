@@ -56,6 +56,21 @@ class Reading:
         return scanned, written, changed
 
 
+def unbound(connection: BaseDatabaseWrapper) -> str:
+    """Why row security does not bind the role that rehearses, though it may bind the site's; "" if it does.
+
+    https://www.postgresql.org/docs/current/ddl-rowsecurity.html
+    """
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        superuser, bypasses = cursor.fetchone()
+    if not (superuser or bypasses):
+        return ""
+    return f"{'superuser' if superuser else 'BYPASSRLS'}, whom no row security binds"
+
+
 def ask(connection: BaseDatabaseWrapper, query: str, params: list[Any] | None = None) -> list[Any]:
     """Run `query` on the raw psycopg connection; its rows."""
     with connection.connection.cursor() as cursor:

@@ -42,7 +42,7 @@ from .grouped import Grouped
 from .guard import Guard
 from .probes import is_extreme, is_probe
 from .production import Production, read_production
-from .readings import tables
+from .readings import tables, unbound
 from .rehearsal_findings import AFTER_CONTRACT, CODE_NOT_FIRST, OLD_VALUE_REFUSED
 from .rehearsal_report import Rehearsal, Verdict
 from .thinning import thin_out
@@ -124,6 +124,7 @@ class _Rehearsing:
         executor.loader = loader
         executor.recorder.ensure_schema()
         self.migrations = {key: loader.graph.nodes[key] for key in gate.pending}
+        result.role = unbound(connections[self.alias])
         there = {table.name: table for table in tables(connections[self.alias]).values()}
         judge = Judge(self.production, there, self.conf.statement_lock_timeout_seconds)
         destroying = {

@@ -29,6 +29,7 @@ class Rehearsal:
     `code_first`: the new code works on the schema from before the migrations; None when it was not tried.
     `thinned` are tables that were emptied to a row before that (see `thinning`).
     `reversed_cleanly`, `redone_cleanly`: None when there was no way back to try.
+    `role` tells of rights that the application's role may not have.
     `production` says what the estimates rest on; `drill` what the interruption drill did, or why there was
     none. `proof` is for the ledger; it is there when every migration ran.
     """
@@ -45,6 +46,7 @@ class Rehearsal:
     thinned: list[str] = field(default_factory=list)
     production: str = ""
     copy: str = ""
+    role: str = ""
     proof: Proof | None = None
     drill: dict[str, Any] | str = ""
 
@@ -60,6 +62,7 @@ class Rehearsal:
             "undone_with_a_row_of": self.thinned or None,
             "drill": self.drill or None,
             "copy": self.copy or None,
+            "role": self.role or None,
             "estimates": self.production or None,
             "migrations": {
                 name: {

@@ -109,6 +109,17 @@ class Command(DeployCommand):
             "--timeout", type=seconds, default=None, metavar="SECONDS", help="wait: how long at most."
         )
 
+    def after_interruption(self, options: dict[str, Any]) -> str:
+        if options["action"] == "apply":
+            return "Run the same command again: it goes on where it stopped."
+        if options["action"] == "rehearse" and options["scratch"]:
+            return (
+                "The copy is half changed. Make a new one and rehearse again:\n"
+                "python manage.py restoredb latest --into NEW_NAME\n"
+                "python manage.py migrategate rehearse --scratch NEW_NAME"
+            )
+        return "Run the same command again: it begins anew."
+
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from django.conf import settings
 

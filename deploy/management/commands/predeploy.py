@@ -44,6 +44,9 @@ class Command(DeployCommand):
             help="Leave out a preflight check; the reason is recorded. May be repeated.",
         )
 
+    def after_interruption(self, options: dict[str, Any]) -> str:  # noqa: ARG002 – for those that have actions
+        return "Run the same command again: it goes on after the last proved step."
+
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy.releases.predeploy import Predeploy
         from deploy.releases.session import Session
