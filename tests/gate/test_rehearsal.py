@@ -246,3 +246,13 @@ def test_new_code_that_a_contract_migration_breaks_is_refused(app: Shop, deploye
 def test_a_new_uniqueness_is_no_reason_to_refuse_the_code_that_brings_it(app: Shop, deployed: str) -> None:
     app.write("0002_once", 'migrations.AlterField("order", "total", models.IntegerField(unique=True)),')
     assert not {found.id for found in rehearsed(deployed).findings if found.level == "error"}
+
+
+def test_a_model_that_refers_to_nothing_is_left_out_by_name(app: Shop, deployed: str) -> None:
+    field = (
+        'migrations.AddField("order", "thing", models.ForeignKey("gone.Thing", models.CASCADE, null=True))'
+    )
+    app.write("0002_gone", f"migrations.SeparateDatabaseAndState(state_operations=[{field}])")
+    result = rehearsed(deployed, forced(deployed))
+    said = [finding.message for finding in result.findings if finding.id == "deploy.M046"]
+    assert any("shop.Order" in one and "gone.thing" in one for one in said), result.findings

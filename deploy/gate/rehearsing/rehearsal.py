@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from django.db import connections, models
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 from deploy.conf import DeployConf
@@ -21,7 +22,8 @@ from ..findings_of_statements import DESTROYS
 from ..graph import plan
 from ..graph.plan import MigrationKey, place
 from ..graph.standin import standing_in
-from ..run_findings import NEW_CODE_BROKEN, NEW_CODE_FAILS, OLD_CODE_BROKEN
+from ..graph.states import usable
+from ..run_findings import NEW_CODE_BROKEN, NEW_CODE_FAILS, NOT_EXERCISED, OLD_CODE_BROKEN
 from ..schema import schema_rows
 from ..static.affected import affected_tables
 from ..static.catalog import bare
@@ -136,21 +138,21 @@ class _Rehearsing:
         trial = Trial(executor, judge, result, self.step, self.guard, destroying)
         present = trial.present
         old_models = exercised_models(
-            plan.state_of(loader, present if deployed is None else deployed), self.alias
+            self._state(loader, present if deployed is None else deployed), self.alias
         )
         old_samples = take_samples(old_models, self.alias)
         expand = [key for key in gate.expand if key not in present]
         contract = [key for key in gate.contract if key not in present]
         pending = [*expand, *contract]
-        closely = affected_tables(loader, pending, plan.state_of(loader, present), self.alias, old_models)
+        closely = affected_tables(loader, pending, plan.state_of(loader, present, []), self.alias, old_models)
         baseline = exercise(old_models, self.alias, old_samples, closely=closely)
         result.models = len(old_models)
         result.findings += not_exercised(baseline)
         unmigrated = self._new_code(executor, {*present, *expand, *contract}) if expand or contract else {}
-        state = plan.state_of(loader, present)
+        state = plan.state_of(loader, present, [])
         unvalidated = not_valid(connections[self.alias])
-        old_tables = _tables(plan.state_of(loader, present if deployed is None else deployed))
-        new_tables = _tables(plan.state_of(loader, {*present, *pending}))
+        old_tables = _tables(self._state(loader, present if deployed is None else deployed))
+        new_tables = _tables(self._state(loader, {*present, *pending}))
         if not trial.forwards(expand, state, old_tables | new_tables):
             result.verdict = result.verdict_after_contract = "restore"
             return result
@@ -183,7 +185,7 @@ class _Rehearsing:
             result.proof = trial.proof()
         migrated = schema_rows(self.alias)
         if trial.ran:
-            new_models = exercised_models(plan.state_of(loader, trial.brought()), self.alias)
+            new_models = exercised_models(self._state(loader, trial.brought()), self.alias)
             result.thinned = thin_out(self.alias, new_models)
         back = trial.backwards()
         expand_reversible = back or all(is_reversible(executor, key) for key in expand)
@@ -198,8 +200,20 @@ class _Rehearsing:
             trial.again(migrated)
         return result
 
+    def _state(self, loader: MigrationLoader, known: AbstractSet[MigrationKey]) -> ProjectState:
+        """The models that can be built; of the others it is said that they are not exercised.
+
+        What operations do not fit, the check has said.
+        """
+        state, lost = usable(plan.state_of(loader, known, []))
+        for model, problem in lost:
+            finding = NOT_EXERCISED(model=model, statement="all", problem=problem, place=model)
+            if finding not in self.result.findings:
+                self.result.findings.append(finding)
+        return state
+
     def _new_code(self, executor: MigrationExecutor, brought: AbstractSet[MigrationKey]) -> Failures:
-        new_models = exercised_models(plan.state_of(executor.loader, brought), self.alias)
+        new_models = exercised_models(self._state(executor.loader, brought), self.alias)
         return exercise(new_models, self.alias, take_samples(new_models, self.alias))
 
     def _rows_refused(

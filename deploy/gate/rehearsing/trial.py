@@ -161,7 +161,7 @@ class Trial:
 
         `wanted` is the schema that the first run left.
         """
-        state = plan.state_of(self.executor.loader, self.present)
+        state = plan.state_of(self.executor.loader, self.present, [])
         connection = connections[self.alias]
         for key in self.ran:
             migration = self.executor.loader.graph.nodes[key]
@@ -194,7 +194,7 @@ class Trial:
         known = set(self.present)
         states: dict[MigrationKey, ProjectState] = {}
         for key in self.ran:
-            states[key] = plan.state_of(self.executor.loader, known)
+            states[key] = plan.state_of(self.executor.loader, known, [])
             known.add(key)
         return states
 
