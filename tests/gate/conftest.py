@@ -26,7 +26,7 @@ def database() -> Iterator[str]:
         yield alias
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(django_db_blocker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The shop's first release, for tests that only judge: nothing may write here."""
     with django_db_blocker.unblock(), postgres("gate_live") as alias:
