@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,7 +153,7 @@ class Server:
         self.sql("live", "ANALYZE")
         self.run("pg_dump", "-Fc", "--compress=0", "-f", str(self.dump), "live")
 
-    def restored(self, act: object) -> tuple[float, float]:
+    def restored(self, act: Callable[[], object]) -> tuple[float, float]:
         """Seconds for the restore and for what comes after it."""
         self.sql("postgres", f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)")
         self.sql("postgres", "CHECKPOINT")
@@ -160,7 +161,7 @@ class Server:
         self.sql("postgres", f"CREATE DATABASE {SCRATCH} TEMPLATE template0")
         self.run("pg_restore", "-d", SCRATCH, str(self.dump))
         between = time.perf_counter()
-        act()  # type: ignore[operator]
+        act()
         return between - began, time.perf_counter() - between
 
 

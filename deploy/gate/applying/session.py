@@ -149,7 +149,7 @@ class Applier:
         """A signal ends the statement on the server too: it would go on there, with its locks."""
         try:
             return execute()
-        except Exception:
+        except Exception:  # the statement's own failure leaves the session usable
             raise
         except BaseException:
             limits.abandon(self._session)
@@ -270,7 +270,7 @@ def _abandoned_by_a_signal(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """A signal in the middle of any question leaves a session that takes no other; the lock goes with it."""
     try:
         yield
-    except Exception:
+    except Exception:  # a failure leaves the session usable
         raise
     except BaseException:
         if connection.connection is not None:

@@ -229,8 +229,8 @@ def _cut(alias: str, key: MigrationKey, cutter: Cutter) -> bool:
                     transaction.set_rollback(True, using=alias)  # it came through: nothing of it may stay
     except Killed:
         pass
-    except Exception:
-        if not cutter.killed:  # rolling back on a session that is gone
+    except Exception:  # of the cut: rolling back on a session that is gone; any other is raised
+        if not cutter.killed:
             raise
     finally:
         if cutter.killed:
