@@ -63,14 +63,16 @@ def test_killed_in_a_step_the_next_run_converges(project: Project, step: str, de
     _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == [], "a client program outlived its deployer"
     assert project.status("r1") == "live"
+    # The kill may come before the lock is taken and, in the last two steps, after it was given back.
+    held = "owner" in project.report("releases", "lock", release="r1")["steps"][0]["facts"]
+    if step not in ("lock", "migrate", "record"):
+        assert held
     time.sleep(1.7)  # the dead owner's lock expires
 
     report = project.report("predeploy", "--wait-for-lock", "10", release="r2")
     assert all(found["ok"] for found in report["steps"])
     taken_over = [f["id"] for f in step_of(report, "lock")["findings"]]
-    assert taken_over in ([], ["deploy.L003"])
-    if step not in ("lock", "record"):
-        assert taken_over == ["deploy.L003"]
+    assert taken_over == (["deploy.L003"] if held else [])
 
     if step in ("rehearse", "static"):
         assert "proved at" in step_of(report, "backup")["skipped"]
