@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from deploy.conf_backup import BackupConf, read_backup
 from deploy.conf_values import NAME, Reader, are_relative, is_bucket, is_name, is_openapi, is_path
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import register_secret
@@ -66,6 +67,7 @@ class DeployConf:
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
         static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
         openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
+        backup: see `BackupConf`.
         drill_limit_bytes: predeploy cuts the migrations off at every statement (the interruption drill) where
             the restored copy is not larger.
         min_free_bytes: preflight refuses to start with less free disk.
@@ -92,9 +94,7 @@ class DeployConf:
     apply_timeout_seconds: float
     wait_timeout_seconds: float
     deferred_migrations: tuple[str, ...]
-    backup_compression_level: int
-    backup_keep: int
-    backup_digest_limit_bytes: int
+    backup: BackupConf
     upload_threads: int
     scratch_prefix: str
     drill_limit_bytes: int
@@ -196,9 +196,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
                 lambda v: next((f"{n!r} is not app_label.migration_name" for n in v if "." not in n), None),
             )
         ),
-        backup_compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
-        backup_keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
-        backup_digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 1024**3, least=0, most=1024**5),
+        backup=read_backup(take),
         upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),
         scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", is_name, "'deploy_scratch'"),
         drill_limit_bytes=take.integer("DRILL_LIMIT_BYTES", 64 * 1024**2, least=0, most=1024**5),

@@ -17,7 +17,7 @@ from deploy.reporting.report import Step
 from .archive import ArchiveDamaged, Stored, read_archive
 from .engines import identity_of
 from .findings import ARCHIVE_DAMAGED, BACKUP_MISSING, FOREIGN_BACKUP, MANIFEST_DAMAGED, UNREADABLE
-from .manifest import Manifest
+from .manifest import Manifest, Part
 from .naming import MANIFEST, Identity, is_id
 
 
@@ -98,37 +98,36 @@ def read_manifest(
 
 
 def verify(bucket: Bucket, manifest: Manifest, *, step: Step) -> dict[str, Any]:
-    """Read the whole archive: SHA-256, sizes, and every frame's checksum. Facts: sizes in bytes.
+    """Read every archive: SHA-256, sizes, and every frame's checksum. Facts: sizes in bytes.
 
     Raises:
         Refusal: deploy.B004, exit code 1.
     """
-    with open_archive(bucket, manifest, step) as raw:
-        for _ in raw:
-            pass
-    return {"backup": manifest.id, **manifest.sizes, "sha256": manifest.sha256}
+    for part in manifest.parts:
+        with open_archive(bucket, manifest, part, step) as raw:
+            for _ in raw:
+                pass
+    return {
+        "backup": manifest.id,
+        "raw_bytes": manifest.raw_bytes,
+        "stored_bytes": manifest.stored_bytes,
+        "sha256": {part.file: part.sha256 for part in manifest.parts},
+    }
 
 
 @contextmanager
-def open_archive(bucket: Bucket, manifest: Manifest, step: Step) -> Iterator[Iterator[bytes]]:
-    """The archive's raw bytes; what is wrong with them is a refusal (deploy.B004) from within the block."""
+def open_archive(bucket: Bucket, manifest: Manifest, part: Part, step: Step) -> Iterator[Iterator[bytes]]:
+    """One archive's raw bytes; what is wrong with them is a refusal (deploy.B004) from within the block."""
+    name = manifest.object_name(part.file)
     try:
-        with bucket.open_read(manifest.archive_name) as reader:
-            stored = Stored(
-                manifest.sizes["raw_bytes"],
-                manifest.sizes["stored_bytes"],
-                manifest.sha256,
-                manifest.crc32c,
-            )
+        with bucket.open_read(name) as reader:
+            stored = Stored(part.raw_bytes, part.stored_bytes, part.sha256, part.crc32c)
             yield _counted(read_archive(reader, stored), stored.raw_bytes, step)
     except (ArchiveDamaged, ObjectCorrupt) as error:
-        raise Refusal(
-            ARCHIVE_DAMAGED(id=manifest.id, reason=error, place=manifest.archive_name), exit_code=1
-        ) from error
+        raise Refusal(ARCHIVE_DAMAGED(id=manifest.id, reason=error, place=name), exit_code=1) from error
     except ObjectMissing as error:
         raise Refusal(
-            ARCHIVE_DAMAGED(id=manifest.id, reason="it is not in the bucket", place=manifest.archive_name),
-            exit_code=1,
+            ARCHIVE_DAMAGED(id=manifest.id, reason="it is not in the bucket", place=name), exit_code=1
         ) from error
 
 

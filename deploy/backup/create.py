@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 
 from deploy.buckets import Bucket
 from deploy.conf import DeployConf
-from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .archive import write_archive
+from .companions import Folder, keepers
 from .engines import engine_of
-from .findings import ARCHIVE_NOT_STORED
 from .manifest import Manifest
 from .naming import MANIFEST, Identity, new_id
+from .store import store_archive
 
 
 def create_backup(
@@ -40,25 +39,21 @@ def create_backup(
     identity = Identity(conf.project, conf.environment, engine.database_name())
     began, created = time.monotonic(), datetime.now(UTC)
     backup_id = new_id(created, release)
-    archive_name = identity.object_name(backup_id, engine.archive)
     guard()
-    with (
-        engine.source() as source,
-        bucket.open_write(archive_name, if_generation=0, content_type="application/zstd") as out,
-    ):
-        stored = write_archive(
+    with engine.source() as source:
+        part, facts = store_archive(
+            bucket,
+            identity,
+            backup_id,
+            engine.archive,
             source.stream,
-            out,
-            level=conf.backup_compression_level,
+            level=conf.backup.compression_level,
+            guard=guard,
+            finish=source.finish,
             progress=lambda raw_bytes: step.progress(raw_bytes, unit="bytes"),
         )
-        facts = source.finish()
-        guard()
-    info = bucket.stat(archive_name)
-    if info is None or info.size_bytes != stored.stored_bytes or info.crc32c != stored.crc32c:
-        there = f"{info.size_bytes} bytes, CRC32C {info.crc32c}" if info else "nothing"
-        written = f"{stored.stored_bytes} bytes, CRC32C {stored.crc32c}"
-        raise Refusal(ARCHIVE_NOT_STORED(id=backup_id, stored=there, written=written), exit_code=1)
+    folder = Folder(bucket, identity, backup_id, conf.backup.compression_level, guard)
+    companions = tuple(keeper.keep(folder, step) for keeper in keepers(conf))
     manifest = Manifest(
         id=backup_id,
         project=identity.project,
@@ -70,11 +65,7 @@ def create_backup(
         release=release,
         created=created,
         duration_seconds=round(time.monotonic() - began, 3),
-        archive=engine.archive,
-        archive_generation=info.generation,
-        sizes={"raw_bytes": stored.raw_bytes, "stored_bytes": stored.stored_bytes},
-        sha256=stored.sha256,
-        crc32c=stored.crc32c,
+        parts=(part,),
         tables=facts.contents.tables,
         digests=facts.contents.digests,
         digest_method=facts.digest_method,
@@ -83,6 +74,7 @@ def create_backup(
         migrations=facts.migrations,
         extensions=facts.extensions,
         locale=dict(facts.locale),
+        companions=companions,
     )
     guard()
     bucket.put(
@@ -94,8 +86,8 @@ def create_backup(
     step.extend(facts.findings)
     step.facts.update(
         backup=backup_id,
-        raw_bytes=stored.raw_bytes,
-        stored_bytes=stored.stored_bytes,
+        raw_bytes=manifest.raw_bytes,
+        stored_bytes=manifest.stored_bytes,
         tables=len(manifest.tables),
         rows=sum(manifest.tables.values()),
         digested_tables=len(manifest.digests),

@@ -1,16 +1,17 @@
-"""The manifest: what makes an archive a backup, and what a restore is compared with."""
+"""The manifest: what makes archives a backup, what a restore is compared with, and how far it was proved."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from . import reading
 from .naming import MANIFEST, Identity, is_id
 
-SCHEMA = 1
+SCHEMA = 2
 
 _TEXTS = (
     "id",
@@ -21,13 +22,136 @@ _TEXTS = (
     "server_version",
     "client_version",
     "release",
-    "archive",
-    "sha256",
-    "crc32c",
+    "commit",
     "digest_method",
 )
-_LATER = ("sequences",)  # mappings that a manifest of an earlier version has not
-_MAPPINGS = ("tables", "digests", "objects", "migrations", "sizes", "extensions", "locale")
+_MAPPINGS = (
+    "tables",
+    "digests",
+    "samples",
+    "objects",
+    "sequences",
+    "migrations",
+    "extensions",
+    "locale",
+    "encryption",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One archive: a whole dump, or what one of several connections has dumped.
+
+    Attributes:
+        file: its name beside the manifest. generation: of the object in the bucket.
+        raw_bytes: what the dump program wrote. stored_bytes: compressed and, where asked for, encrypted.
+        sha256: of the stored bytes, hexadecimal. crc32c: of the stored bytes, as in `ObjectInfo`.
+        tables: whose rows it holds, and nothing else; empty for the part that holds everything else.
+    """
+
+    file: str
+    generation: int
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+    crc32c: str
+    tables: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like data, `from_dict` reads it."""
+        return {**asdict(self), "tables": list(self.tables)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Part:
+        """Back from `as_dict`. Raises ValueError with what is wrong, in words."""
+        file = reading.file_name(data, "file")
+        sha256 = reading.required(data, "sha256", str)
+        if len(sha256) != 64:
+            raise ValueError("its sha256 is not one")
+        return cls(
+            file=file,
+            generation=reading.required(data, "generation", int),
+            raw_bytes=reading.required(data, "raw_bytes", int),
+            stored_bytes=reading.required(data, "stored_bytes", int),
+            sha256=sha256,
+            crc32c=reading.required(data, "crc32c", str),
+            tables=tuple(map(str, reading.required(data, "tables", list))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """What was kept beside the database: configuration, media inventory, Firestore, Cloud SQL.
+
+    Attributes:
+        kind: `configuration`, `media`, `firestore`, `firestore-managed`, `cloudsql`.
+        moment: UTC; what it shows is of then. The manifest's own moment is `created`.
+        part: its file beside the manifest; None for what lies elsewhere (a managed export, an instance's
+            backup), which `facts` then names.
+        facts: JSON-like, for people and for what restores it.
+    """
+
+    kind: str
+    moment: datetime
+    part: Part | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like data, `from_dict` reads it."""
+        return {
+            "kind": self.kind,
+            "moment": self.moment.astimezone(UTC).isoformat(),
+            "part": self.part.as_dict() if self.part else None,
+            "facts": self.facts,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Companion:
+        """Back from `as_dict`. Raises ValueError with what is wrong, in words."""
+        part = reading.required(data, "part", (dict, type(None)))
+        return cls(
+            kind=reading.required(data, "kind", str),
+            moment=reading.moment(data, "moment"),
+            part=Part.from_dict(part) if part is not None else None,
+            facts=reading.required(data, "facts", dict),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How far a backup was proved, once.
+
+    Attributes:
+        grade: 0 the stored bytes are those that were written; 1 they decode to the end; 2 restored into a
+            scratch database, with every count and digest equal; 3 migrations were rehearsed there.
+        at: UTC, of the end. by: who, as in the ledger.
+        seconds: what it took. rto_seconds: from the first byte read to a compared database, for grade 2.
+    """
+
+    grade: int
+    at: datetime
+    seconds: float
+    by: str
+    rto_seconds: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like data, `from_dict` reads it."""
+        return {**asdict(self), "at": self.at.astimezone(UTC).isoformat()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Proof:
+        """Back from `as_dict`. Raises ValueError with what is wrong, in words."""
+        grade = reading.required(data, "grade", int)
+        if grade not in range(4):
+            raise ValueError(f"it has a proof of grade {grade}")
+        rto_seconds = reading.required(data, "rto_seconds", (int, float, type(None)))
+        return cls(
+            grade=grade,
+            at=reading.moment(data, "at"),
+            seconds=float(reading.required(data, "seconds", (int, float))),
+            by=reading.required(data, "by", str),
+            rto_seconds=None if rto_seconds is None else float(rto_seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +163,22 @@ class Manifest:
         project, environment, database: whose it is.
         engine: `postgresql` or `sqlite`.
         server_version, client_version: `18.4`; the client is the program that wrote the archive.
-        release: the release that was being deployed, or a word for why it was taken.
+        release: the release that was being deployed, or a word for why it was taken. commit: or empty.
         created: UTC, of the snapshot.
         duration_seconds: from the snapshot to the archive's last byte.
-        archive: file name beside the manifest.
-        archive_generation: of the object in the bucket.
-        sizes: `raw_bytes` (what the dump program wrote) and `stored_bytes` (compressed).
-        sha256: of the stored bytes, hexadecimal. crc32c: of the stored bytes, as in `ObjectInfo`.
+        parts: the archives; the first holds the schema. Only `proofs` changes after the first writing.
         tables: rows by table, `schema.table` on PostgreSQL.
-        digests: by table, independent of the order of rows; tables over the limit have none.
+        digests: by table, independent of the order of rows.
+        samples: by table whose digest is of a sample, how many rows one of the sample stands for.
         digest_method: how `digests` were made, for people and for whoever compares.
         objects: number of indexes, constraints, sequences, views, functions, triggers, policies, rules,
             types, large objects.
         sequences: by sequence the lowest and the highest number that it would have given next while the
-            archive was written: a sequence stands in no snapshot. Empty in manifests before 2026-11-23.
+            archive was written: a sequence stands in no snapshot.
         migrations: applied ones by app, in the order they were applied.
-        extensions: version by name. locale: encoding, collate, ctype, provider, locale.
+        extensions: version by name. locale: encoding, collate, ctype, provider, locale, version.
+        encryption: empty, or `method` (`age`) and `recipients` (public keys); never a private key.
+        companions: what was kept beside it. proofs: oldest first.
         generation: of the manifest's own object; not part of its content.
     """
 
@@ -68,19 +192,20 @@ class Manifest:
     release: str
     created: datetime
     duration_seconds: float
-    archive: str
-    archive_generation: int
-    sizes: dict[str, int]
-    sha256: str
-    crc32c: str
+    parts: tuple[Part, ...]
     tables: dict[str, int]
+    commit: str = ""
     digests: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
     digest_method: str = ""
     objects: dict[str, int] = field(default_factory=dict)
     sequences: dict[str, list[int]] = field(default_factory=dict)
     migrations: dict[str, list[str]] = field(default_factory=dict)
     extensions: dict[str, str] = field(default_factory=dict)
     locale: dict[str, str | None] = field(default_factory=dict)
+    encryption: dict[str, Any] = field(default_factory=dict)
+    companions: tuple[Companion, ...] = ()
+    proofs: tuple[Proof, ...] = ()
     generation: int = field(default=0, compare=False)
 
     @property
@@ -89,30 +214,50 @@ class Manifest:
         return Identity(self.project, self.environment, self.database)
 
     @property
-    def archive_name(self) -> str:
-        """The archive's name in the bucket."""
-        return self.identity.object_name(self.id, self.archive)
-
-    @property
     def manifest_name(self) -> str:
         """The manifest's name in the bucket."""
-        return self.identity.object_name(self.id, MANIFEST)
+        return self.object_name(MANIFEST)
+
+    @property
+    def raw_bytes(self) -> int:
+        """What the dump programs wrote, of all parts."""
+        return sum(part.raw_bytes for part in self.parts)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What lies in the bucket, of all parts and companions."""
+        return sum(part.stored_bytes for part in self.files)
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """Every file beside the manifest."""
+        return (*self.parts, *(companion.part for companion in self.companions if companion.part))
+
+    @property
+    def grade(self) -> int | None:
+        """The highest proof, or None."""
+        return max((proof.grade for proof in self.proofs), default=None)
 
     @property
     def age_seconds(self) -> float:
         """Since the snapshot."""
         return (datetime.now(UTC) - self.created).total_seconds()
 
+    def object_name(self, file: str) -> str:
+        """The name in the bucket of a file beside the manifest."""
+        return self.identity.object_name(self.id, file)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data, `from_dict` reads it."""
-        data: dict[str, Any] = {"schema": SCHEMA}
-        data.update({name: getattr(self, name) for name in (*_TEXTS, *_MAPPINGS, *_LATER)})
-        data.update(
-            created=self.created.astimezone(UTC).isoformat(),
-            duration_seconds=self.duration_seconds,
-            archive_generation=self.archive_generation,
-        )
-        return data
+        return {
+            "schema": SCHEMA,
+            **{name: getattr(self, name) for name in (*_TEXTS, *_MAPPINGS)},
+            "created": self.created.astimezone(UTC).isoformat(),
+            "duration_seconds": self.duration_seconds,
+            "parts": [part.as_dict() for part in self.parts],
+            "companions": [companion.as_dict() for companion in self.companions],
+            "proofs": [proof.as_dict() for proof in self.proofs],
+        }
 
     def to_bytes(self) -> bytes:
         """What is stored: JSON for people and programs."""
@@ -127,32 +272,27 @@ class Manifest:
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"its schema is {data.get('schema')!r}, and this version reads {SCHEMA}")
-        texts: dict[str, Any] = {name: _required(data, name, str) for name in _TEXTS}
-        mappings: dict[str, Any] = {name: dict(_required(data, name, dict)) for name in _MAPPINGS}
-        mappings |= {name: dict(_required({name: {}, **data}, name, dict)) for name in _LATER}
+        texts: dict[str, Any] = {name: reading.required(data, name, str) for name in _TEXTS}
+        mappings: dict[str, Any] = {name: dict(reading.required(data, name, dict)) for name in _MAPPINGS}
         if not is_id(texts["id"]):
             raise ValueError(f"its id {texts['id']!r} is not one of a backup")
-        if "/" in texts["archive"] or texts["archive"].startswith("."):
-            raise ValueError(f"its archive {texts['archive']!r} is not a file name")
-        if len(texts["sha256"]) != 64:
-            raise ValueError("its sha256 is not one")
-        for name in ("sizes", "tables", "objects"):
+        for name in ("tables", "objects", "samples"):
             if not all(isinstance(value, int) for value in mappings[name].values()):
                 raise ValueError(f"its {name} are not whole numbers")
         for span in mappings["sequences"].values():
             if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)):
                 raise ValueError("its sequences are not spans of two whole numbers")
-        if not {"raw_bytes", "stored_bytes"} <= mappings["sizes"].keys():
-            raise ValueError("its sizes are incomplete")
-        created = datetime.fromisoformat(_required(data, "created", str))
-        if created.tzinfo is None:
-            raise ValueError("its time of creation has no zone")
+        parts = tuple(map(Part.from_dict, reading.objects(data, "parts")))
+        if not parts:
+            raise ValueError("it has no archive")
         return cls(
             **texts,
             **mappings,
-            created=created,
-            duration_seconds=float(_required(data, "duration_seconds", (int, float))),
-            archive_generation=int(_required(data, "archive_generation", int)),
+            created=reading.moment(data, "created"),
+            duration_seconds=float(reading.required(data, "duration_seconds", (int, float))),
+            parts=parts,
+            companions=tuple(map(Companion.from_dict, reading.objects(data, "companions"))),
+            proofs=tuple(map(Proof.from_dict, reading.objects(data, "proofs"))),
             generation=generation,
         )
 
@@ -163,18 +303,4 @@ class Manifest:
         Raises:
             ValueError: what is wrong, in words.
         """
-        try:
-            data = json.loads(raw)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"it is not JSON ({error})") from error
-        if not isinstance(data, dict):
-            raise ValueError("it is not a JSON object")  # noqa: TRY004 – one kind of error for its readers
-        return cls.from_dict(data, generation=generation)
-
-
-def _required(data: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
-    if name not in data:
-        raise ValueError(f"it has no {name!r}")
-    if not isinstance(data[name], kind):
-        raise ValueError(f"its {name!r} is a {type(data[name]).__name__}")  # noqa: TRY004 – as above
-    return data[name]
+        return cls.from_dict(reading.json_object(raw), generation=generation)

@@ -64,7 +64,7 @@ def plan_replace(conf: DeployConf, manifest: Manifest) -> ReplacePlan:
         created=manifest.created.isoformat(),
         release=manifest.release,
         rows=sum(manifest.tables.values()),
-        stored_bytes=manifest.sizes["stored_bytes"],
+        stored_bytes=manifest.stored_bytes,
     )
 
 

@@ -80,7 +80,7 @@ def fill(
     if manifest.engine != engine.kind:
         raise Refusal(WRONG_ENGINE(id=manifest.id, theirs=manifest.engine, ours=engine.kind))
     began = time.monotonic()
-    with open_archive(bucket, manifest, step) as raw:
+    with open_archive(bucket, manifest, manifest.parts[0], step) as raw:
         engine.restore(manifest, raw, name, grants=grants)
     restored = time.monotonic()
     try:
@@ -95,7 +95,7 @@ def fill(
         "tables": len(contents.tables),
         "rows": sum(contents.tables.values()),
         "digested_tables": len(manifest.digests),
-        "raw_bytes": manifest.sizes["raw_bytes"],
+        "raw_bytes": manifest.raw_bytes,
         "restore_seconds": round(restored - began, 3),
         "check_seconds": round(time.monotonic() - restored, 3),
     }

@@ -92,11 +92,9 @@ def plan_prune(
         # The manifest first: without it the backup is gone, and the rest is an archive without one.
         objects = (
             (manifest.manifest_name, manifest.generation),
-            (manifest.archive_name, manifest.archive_generation),
+            *((manifest.object_name(part.file), part.generation) for part in manifest.files),
         )
-        decisions.append(
-            Decision(manifest.id, goes, why, manifest.sizes["stored_bytes"], objects if goes else ())
-        )
+        decisions.append(Decision(manifest.id, goes, why, manifest.stored_bytes, objects if goes else ()))
     for manifest in manifests:
         if manifest.identity != identity:
             decisions.append(
@@ -104,7 +102,7 @@ def plan_prune(
                     manifest.id,
                     goes=False,
                     why=f"of {manifest.identity}",
-                    stored_bytes=manifest.sizes["stored_bytes"],
+                    stored_bytes=manifest.stored_bytes,
                 )
             )
     decisions.extend(_decide_unfinished(info) for info in unfinished if info.name.startswith(identity.prefix))

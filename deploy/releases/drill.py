@@ -35,7 +35,7 @@ def restore_and_rehearse(
         Refusal: with exit code 1 when the backup does not come back whole or a migration is refused.
     """
     conf = session.conf
-    restored = {"backup": manifest.id, "sha256": manifest.sha256}
+    restored = {"backup": manifest.id, "sha256": [part.sha256 for part in manifest.parts]}
     rehearsed = {
         **restored,
         "plan": found.plan_fingerprint,

@@ -162,7 +162,7 @@ class Postdeploy:
         return backup.plan_prune(
             conf,
             catalog.manifests,
-            conf.backup_keep,
+            conf.backup.keep,
             pinned_backups(session),
             unfinished=catalog.unfinished,
         )

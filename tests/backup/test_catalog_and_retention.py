@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy import backup
-from deploy.backup.manifest import Manifest
+from deploy.backup.manifest import Manifest, Part
 from deploy.backup.naming import Identity, is_id, new_id
 from deploy.buckets.base import ObjectInfo
 from deploy.buckets.local import LocalBucket
@@ -19,6 +19,8 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 Guard = Callable[[], None]
+
+ARCHIVE = "archive.dump.zst"
 
 
 def put(bucket: LocalBucket, identity: Identity, *, days: int, release: str = "v") -> Manifest:
@@ -35,15 +37,11 @@ def put(bucket: LocalBucket, identity: Identity, *, days: int, release: str = "v
         release=release,
         created=created,
         duration_seconds=1.0,
-        archive="archive.dump.zst",
-        archive_generation=0,
-        sizes={"raw_bytes": 7, "stored_bytes": 7},
-        sha256="0" * 64,
-        crc32c="AAAAAA==",
+        parts=(Part("archive.dump.zst", 0, 7, 7, "0" * 64, "AAAAAA=="),),
         tables={"public.t": 1},
     )
-    info = bucket.put(manifest.archive_name, b"archive", if_generation=0)
-    manifest = replace(manifest, archive_generation=info.generation)
+    info = bucket.put(manifest.object_name(ARCHIVE), b"archive", if_generation=0)
+    manifest = replace(manifest, parts=(replace(manifest.parts[0], generation=info.generation),))
     bucket.put(manifest.manifest_name, manifest.to_bytes(), if_generation=0)
     return manifest
 
@@ -78,7 +76,7 @@ def test_only_the_exact_identity_is_seen_and_pruned(
     assert [manifest.id for manifest in listed] == [mine[1].id, mine[2].id, mine[0].id]
     assert facts == {"deleted": [mine[2].id, mine[0].id], "kept": 1, "freed_bytes": 14}
     assert backup.list_backups(conf, bucket) == [mine[1]]
-    left = {name for m in (mine[1], *others) for name in (m.manifest_name, m.archive_name)}
+    left = {name for m in (mine[1], *others) for name in (m.manifest_name, m.object_name(ARCHIVE))}
     assert names(bucket) == left
 
 
@@ -128,7 +126,7 @@ def test_what_changed_since_the_plan_is_not_deleted(
     facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
 
     assert facts["deleted"] == []
-    assert {made[1].manifest_name, made[1].archive_name} <= names(bucket)
+    assert {made[1].manifest_name, made[1].object_name(ARCHIVE)} <= names(bucket)
 
 
 def test_a_prune_that_was_killed_halfway_is_finished_by_the_next(
@@ -141,7 +139,7 @@ def test_a_prune_that_was_killed_halfway_is_finished_by_the_next(
     facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
 
     assert facts["deleted"] == [made[1].id]
-    assert names(bucket) == {made[0].manifest_name, made[0].archive_name}
+    assert names(bucket) == {made[0].manifest_name, made[0].object_name(ARCHIVE)}
 
 
 def test_a_lost_guard_stops_the_prune(conf: DeployConf, bucket: LocalBucket, ours: Identity) -> None:

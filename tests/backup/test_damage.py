@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy import backup
-from deploy.backup.manifest import Manifest
+from deploy.backup.manifest import Manifest, Part
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
@@ -18,6 +18,9 @@ from deploy.reporting.report import Step
 
 Guard = Callable[[], None]
 Query = Callable[..., list[Any]]
+
+ARCHIVE = "archive.dump.zst"
+PART = Part(ARCHIVE, 1, 7, 7, "0" * 64, "AAAAAA==").as_dict()
 
 
 @pytest.fixture
@@ -58,7 +61,9 @@ def test_a_damaged_archive_is_refused_and_leaves_no_database(
     damage: Callable[[bytes], bytes],
 ) -> None:
     # Written anew, so the bucket's own checksum fits: only the backup's can find it.
-    bucket.put(manifest.archive_name, damage(bucket.read(manifest.archive_name)), if_generation=None)
+    bucket.put(
+        manifest.object_name(ARCHIVE), damage(bucket.read(manifest.object_name(ARCHIVE))), if_generation=None
+    )
 
     with pytest.raises(Refusal) as verified:
         backup.verify(bucket, manifest, step=Step("verify"))
@@ -91,7 +96,7 @@ def test_an_archive_that_rotted_in_the_bucket_is_refused(
 def test_an_archive_that_is_gone_is_refused(
     conf: DeployConf, bucket: LocalBucket, manifest: Manifest
 ) -> None:
-    bucket.delete(manifest.archive_name)
+    bucket.delete(manifest.object_name(ARCHIVE))
 
     with pytest.raises(Refusal) as refused:
         backup.verify(bucket, manifest, step=Step("verify"))
@@ -104,7 +109,7 @@ def test_an_intact_archive_verifies(bucket: LocalBucket, manifest: Manifest) -> 
 
     facts = backup.verify(bucket, manifest, step=step)
 
-    assert facts["raw_bytes"] == manifest.sizes["raw_bytes"] == step.done == step.total
+    assert facts["raw_bytes"] == manifest.raw_bytes == step.done == step.total
 
 
 def test_something_else_that_is_no_dump_is_refused_by_pg_restore(
@@ -116,11 +121,17 @@ def test_something_else_that_is_no_dump_is_refused_by_pg_restore(
 
     raw = b"not a dump" * 100_000
     archive = zstandard.ZstdCompressor().compress(raw)
-    bucket.put(manifest.archive_name, archive, if_generation=None)
+    bucket.put(manifest.object_name(ARCHIVE), archive, if_generation=None)
     other = replace(
         manifest,
-        sizes={"raw_bytes": len(raw), "stored_bytes": len(archive)},
-        sha256=hashlib.sha256(archive).hexdigest(),
+        parts=(
+            replace(
+                manifest.parts[0],
+                raw_bytes=len(raw),
+                stored_bytes=len(archive),
+                sha256=hashlib.sha256(archive).hexdigest(),
+            ),
+        ),
     )
 
     with pytest.raises(Refusal) as refused:
@@ -134,13 +145,18 @@ def test_something_else_that_is_no_dump_is_refused_by_pg_restore(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema": 2}, "schema"),
-        ({"sha256": "abc"}, "sha256"),
-        ({"archive": "../other/archive"}, "not a file name"),
+        ({"schema": 1}, "schema"),
+        ({"parts": [{**PART, "sha256": "abc"}]}, "sha256"),
+        ({"parts": [{**PART, "file": "../other/archive"}]}, "not a file name"),
+        ({"parts": [{**PART, "raw_bytes": None}]}, "raw_bytes"),
+        ({"parts": []}, "no archive"),
+        ({"parts": ["archive"]}, "not JSON objects"),
+        ({"proofs": [{"grade": 4}]}, "grade 4"),
+        ({"companions": [{"kind": "media"}]}, "part"),
+        ({"sequences": {"public.tickets": [1]}}, "sequences"),
         ({"tables": {"t": "many"}}, "whole numbers"),
         ({"created": "2026-11-23T00:00:00"}, "no zone"),
         ({"created": "yesterday"}, "yesterday"),
-        ({"sizes": {}}, "sizes"),
         ({"database": "another"}, "another"),
         ({"engine": None}, "engine"),
     ],

@@ -22,7 +22,7 @@ def conf(tmp_path: Path) -> DeployConf:
         static_bucket=f"file://{tmp_path}/static",
         owner="alice@laptop:1",
         lock_ttl_seconds=60.0,
-        backup_keep=2,
+        backup=replace(configuration.read()[0].backup, keep=2),
     )
 
 

@@ -94,7 +94,7 @@ class PostgreSQL:
                 running(argv, environment=libpq_environment(self._settings), stdout=True) as program,
             ):
                 # The snapshot is pg_dump's from its first answer on; it holds as long as this transaction.
-                counting = pool.submit(measure, connection, limit_bytes=self.conf.backup_digest_limit_bytes)
+                counting = pool.submit(measure, connection, limit_bytes=self.conf.backup.digest_limit_bytes)
                 try:
                     yield _Dump(self, connection, tool, program, counting, numbers)
                 finally:
@@ -261,7 +261,7 @@ class _Dump:
                 server_version=str(self._connection.info.parameter_status("server_version")).split()[0],
                 client_version=str(self._tool.major),
                 contents=dataclasses.replace(contents, sequences=sequences),
-                digest_method=DIGEST_METHOD.format(limit=self._engine.conf.backup_digest_limit_bytes),
+                digest_method=DIGEST_METHOD.format(limit=self._engine.conf.backup.digest_limit_bytes),
                 migrations=applied_migrations(self._connection),
                 extensions=extensions(self._connection),
                 locale=server.locale(self._connection),

@@ -56,7 +56,8 @@ class Command(DeployCommand):
                     "created": manifest.created.isoformat(),
                     "age_seconds": round(manifest.age_seconds),
                     "release": manifest.release,
-                    **manifest.sizes,
+                    "raw_bytes": manifest.raw_bytes,
+                    "stored_bytes": manifest.stored_bytes,
                     "tables": len(manifest.tables),
                     "rows": sum(manifest.tables.values()),
                     "engine": f"{manifest.engine} {manifest.server_version}",
@@ -93,7 +94,7 @@ class Command(DeployCommand):
                 made = backup.plan_prune(
                     conf,
                     catalog.manifests,
-                    keep or conf.backup_keep,
+                    keep or conf.backup.keep,
                     pinned_backups(session),
                     unfinished=catalog.unfinished,
                 )

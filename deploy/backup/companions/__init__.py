@@ -1,0 +1,86 @@
+"""What is kept beside the database, so that the whole can come back: each kind in a module of its own.
+
+A companion is taken right after the database's snapshot, while the archive is written or after it; the
+manifest records its own moment, so that the skew between the two is there to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploy.backup.manifest import Companion, Part
+from deploy.backup.naming import Identity
+from deploy.backup.store import store_archive
+from deploy.buckets import Bucket
+from deploy.conf import DeployConf
+from deploy.reporting.report import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One backup's folder in the bucket, for what is added to it before the manifest.
+
+    `guard` is called before each visible write.
+    """
+
+    bucket: Bucket
+    identity: Identity
+    backup_id: str
+    level: int
+    guard: Callable[[], None]
+
+    def store(self, file: str, pieces: Iterator[bytes]) -> Part:
+        """Stream `pieces` into the file `file` (compressed, checked); what `pieces` raises leaves none."""
+        source = _Pieces(pieces)
+        part, _ = store_archive(
+            self.bucket,
+            self.identity,
+            self.backup_id,
+            file,
+            source,
+            level=self.level,
+            guard=self.guard,
+            finish=lambda: None,
+        )
+        return part
+
+
+class Keeper(Protocol):
+    """Keeps one kind of companion."""
+
+    kind: str
+
+    def keep(self, folder: Folder, step: Step) -> Companion:
+        """Keep it, and say what and of when.
+
+        What goes wrong in a way that the database's backup survives is a finding of `step`.
+
+        Raises:
+            Refusal: when the backup should not go on without it.
+        """
+
+
+def keepers(conf: DeployConf) -> list[Keeper]:  # noqa: ARG001 – the kinds follow
+    """Those that the configuration asks for, in the order in which they are taken."""
+    return []
+
+
+class _Pieces:
+    """Pieces as a stream to read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = piece
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return taken

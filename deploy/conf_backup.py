@@ -1,0 +1,222 @@
+"""What the `DEPLOY` setting says of backups: `BACKUP_…`, `MEDIA_BUCKET`, `FIRESTORE`, `CLOUD_SQL`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .conf_values import Reader, are_relative, is_bucket
+
+GRADES = ("L0", "L1", "L2", "L3")
+_PROJECT = re.compile(r"[a-z][a-z0-9:.-]{4,61}[a-z0-9]\Z")  # a Google Cloud project id, also domain-scoped
+_RESOURCE = re.compile(r"[a-z(][a-z0-9()-]{0,97}\Z")  # an instance, or a Firestore database such as (default)
+
+
+@dataclass(frozen=True, slots=True)
+class FirestoreConf:
+    """Which Firestore database belongs to the data.
+
+    Attributes:
+        project, database: Google Cloud's names; the database is `(default)` unless said.
+        managed_export: `gs://BUCKET[/PREFIX]` that the managed export writes to, or empty for none.
+        portable: take the portable export (every document as typed JSON) into the backup's own folder.
+    """
+
+    project: str
+    database: str
+    managed_export: str
+    portable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSQLConf:
+    """Which Cloud SQL instance holds the database.
+
+    Attributes:
+        project, instance: Google Cloud's names.
+        on_demand: take an on-demand backup of the instance beside each of ours.
+        clone_over_bytes: over this size the drill uses a clone of the instance, not our archive; 0: never.
+        endpoint: of the SQL Admin API; empty for Google's. For tests and private endpoints.
+    """
+
+    project: str
+    instance: str
+    on_demand: bool
+    clone_over_bytes: int
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupConf:
+    """Durations are seconds, sizes bytes.
+
+    Attributes:
+        compression_level: zstd's, 1 to 19.
+        jobs: connections that dump large tables side by side. restore_jobs: those that restore.
+        digest_limit_bytes: tables up to this size are digested whole, larger ones by a sample of rows.
+        age_recipients: public keys (`age1…`) that archives are encrypted for; empty: not encrypted.
+        age_identity: the file with the private key that reads them (`BACKUP_AGE_IDENTITY`), or empty.
+        keep: at least so many stay, whatever their age. keep_days: all of this many days stay.
+        keep_daily, keep_weekly, keep_monthly, keep_yearly: of so many periods with a backup, the newest.
+        max_age_seconds: `backups age` and the health check say no when the newest is older.
+        grade: what predeploy proves (L0 to L3). apply_grade, apply_max_age_seconds: what `migrategate apply`
+            asks of the newest backup; an empty grade asks for nothing.
+        configuration_files: files below `base_dir` that are kept beside the data.
+        terraform_state: `gs://BUCKET/PATH` of the state whose generation is noted, or empty.
+        media_bucket: where FileFields store, or empty for no inventory.
+    """
+
+    compression_level: int
+    jobs: int
+    restore_jobs: int
+    digest_limit_bytes: int
+    age_recipients: tuple[str, ...]
+    age_identity: str
+    keep: int
+    keep_days: int
+    keep_daily: int
+    keep_weekly: int
+    keep_monthly: int
+    keep_yearly: int
+    max_age_seconds: float
+    grade: str
+    apply_grade: str
+    apply_max_age_seconds: float
+    configuration_files: tuple[str, ...]
+    terraform_state: str
+    media_bucket: str
+    firestore: FirestoreConf | None
+    cloud_sql: CloudSQLConf | None
+
+
+def read_backup(take: Reader) -> BackupConf:
+    """Take the keys of backups; mistakes become findings of `take`."""
+    return BackupConf(
+        compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
+        jobs=take.integer("BACKUP_JOBS", 1, least=1, most=32),
+        restore_jobs=take.integer("BACKUP_RESTORE_JOBS", 2, least=1, most=64),
+        digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 64 * 1024**2, least=0, most=1024**5),
+        age_recipients=_strings(take, "BACKUP_AGE_RECIPIENTS", "['age1…']"),
+        age_identity=take.text("BACKUP_AGE_IDENTITY", os.environ.get("BACKUP_AGE_IDENTITY", "")),
+        keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
+        keep_days=take.integer("BACKUP_KEEP_DAYS", 7, least=0, most=36500),
+        keep_daily=take.integer("BACKUP_KEEP_DAILY", 14, least=0, most=36500),
+        keep_weekly=take.integer("BACKUP_KEEP_WEEKLY", 8, least=0, most=5200),
+        keep_monthly=take.integer("BACKUP_KEEP_MONTHLY", 12, least=0, most=1200),
+        keep_yearly=take.integer("BACKUP_KEEP_YEARLY", 0, least=0, most=100),
+        max_age_seconds=take.number("BACKUP_MAX_AGE_SECONDS", 26 * 3600, least=60, most=366 * 86400),
+        grade=take.text("BACKUP_GRADE", "L3", _is_grade, "'L3'"),
+        apply_grade=take.text("BACKUP_APPLY_GRADE", "", _is_grade_or_none, "'L2'"),
+        apply_max_age_seconds=take.number("BACKUP_APPLY_MAX_AGE_SECONDS", 3600, least=60, most=366 * 86400),
+        configuration_files=_strings(
+            take, "BACKUP_CONFIGURATION_FILES", "['docker/compose.gce.yaml']", are_relative
+        ),
+        terraform_state=take.text(
+            "TERRAFORM_STATE", "", _is_object, "'gs://my-state/optifit/default.tfstate'"
+        ),
+        media_bucket=take.text("MEDIA_BUCKET", "", _is_bucket_or_none, "'gs://my-media'").rstrip("/"),
+        firestore=_firestore(take),
+        cloud_sql=_cloud_sql(take),
+    )
+
+
+def _strings(take: Reader, key: str, example: str, check: Any = lambda _: None) -> tuple[str, ...]:
+    return tuple(
+        take.take(
+            key,
+            (),
+            "a list of strings",
+            lambda v: isinstance(v, list | tuple) and all(isinstance(part, str) for part in v),
+            check,
+            example,
+        )
+    )
+
+
+def _is_grade(value: str) -> str | None:
+    return None if value in GRADES else f"it is not one of {', '.join(GRADES)}"
+
+
+def _is_grade_or_none(value: str) -> str | None:
+    return _is_grade(value) if value else None
+
+
+def _is_bucket_or_none(value: str) -> str | None:
+    return is_bucket(value) if value else None
+
+
+def _is_object(value: str) -> str | None:
+    if not value:
+        return None
+    if not value.startswith("gs://") or "/" not in value.removeprefix("gs://").rstrip("/"):
+        return "it is not gs://BUCKET/PATH of one object"
+    return is_bucket(value)
+
+
+def _mapping(take: Reader, key: str, check: Any, example: str) -> Mapping[str, Any]:
+    return take.take(key, {}, "a dict", lambda v: isinstance(v, Mapping), check, example)
+
+
+def _firestore(take: Reader) -> FirestoreConf | None:
+    example = "{'project': 'my-project', 'managed_export': 'gs://my-exports'}"
+    given = _mapping(take, "FIRESTORE", _is_firestore, example)
+    if not given:
+        return None
+    return FirestoreConf(
+        project=given["project"],
+        database=given.get("database", "(default)"),
+        managed_export=given.get("managed_export", "").rstrip("/"),
+        portable=given.get("portable", True),
+    )
+
+
+def _is_firestore(value: Mapping[str, Any]) -> str | None:
+    kinds = {"project": str, "database": str, "managed_export": str, "portable": bool}
+    reason = _of_kinds(value, kinds, "project")
+    if reason or not value:
+        return reason
+    if not _RESOURCE.match(value.get("database", "(default)")):
+        return "'database' is not a Firestore database's name"
+    export = value.get("managed_export", "")
+    return (
+        "'managed_export' is not gs://BUCKET[/PREFIX]" if export and not export.startswith("gs://") else None
+    )
+
+
+def _cloud_sql(take: Reader) -> CloudSQLConf | None:
+    given = _mapping(take, "CLOUD_SQL", _is_cloud_sql, "{'project': 'my-project', 'instance': 'my-instance'}")
+    if not given:
+        return None
+    return CloudSQLConf(
+        project=given["project"],
+        instance=given["instance"],
+        on_demand=given.get("on_demand", True),
+        clone_over_bytes=given.get("clone_over_bytes", 0),
+        endpoint=given.get("endpoint", ""),
+    )
+
+
+def _is_cloud_sql(value: Mapping[str, Any]) -> str | None:
+    kinds = {"project": str, "instance": str, "on_demand": bool, "clone_over_bytes": int, "endpoint": str}
+    reason = _of_kinds(value, kinds, "project", "instance")
+    if reason or not value:
+        return reason
+    if not _RESOURCE.match(value["instance"]):
+        return "'instance' is not an instance's name"
+    return "'clone_over_bytes' is negative" if value.get("clone_over_bytes", 0) < 0 else None
+
+
+def _of_kinds(value: Mapping[str, Any], kinds: Mapping[str, type], *required: str) -> str | None:
+    if not value:
+        return None
+    if unknown := sorted(set(map(str, value)) - set(kinds)):
+        return f"it has no key {unknown[0]!r}; the keys are {', '.join(kinds)}"
+    if missing := [key for key in required if not value.get(key)]:
+        return f"it has no {missing[0]!r}"
+    for key, kind in kinds.items():
+        if key in value and type(value[key]) is not kind:
+            return f"{key!r} is a {type(value[key]).__name__}, not a {kind.__name__}"
+    return None if _PROJECT.match(value["project"]) else "'project' is not a Google Cloud project's id"
