@@ -138,3 +138,9 @@ def libpq_environment(database: dict[str, Any], *, name: str | None = None) -> d
         if value not in (None, ""):
             environment[option.envvar.decode()] = str(value)
     return environment
+
+
+def role_options(database: dict[str, Any]) -> list[str]:
+    """For pg_dump and pg_restore: the role that Django takes on after login, as an argument, if any."""
+    role = (database.get("OPTIONS") or {}).get("assume_role")
+    return [f"--role={role}"] if role else []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy import backup
-from deploy.backup.engines import postgresql
+from deploy.backup.engines import postgresql_dump
 from deploy.backup.manifest import Manifest
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
@@ -124,13 +124,13 @@ def test_rows_that_arrive_meanwhile_are_in_neither_the_dump_nor_the_counts(
     query: Query,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    find_tool = postgresql.find_tool
+    find_tool = postgresql_dump.find_tool
 
     def insert_and_find(*args: Any, **kwargs: Any) -> Any:  # after the snapshot, before pg_dump starts
         query("INSERT INTO animal VALUES ('late')")
         return find_tool(*args, **kwargs)
 
-    monkeypatch.setattr(postgresql, "find_tool", insert_and_find)
+    monkeypatch.setattr(postgresql_dump, "find_tool", insert_and_find)
     manifest = take(conf, bucket, no_guard)
     monkeypatch.undo()
     step = Step("restore")
@@ -259,13 +259,13 @@ def test_a_sequence_that_goes_on_during_the_dump_is_no_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     query("CREATE SEQUENCE down INCREMENT -1 MINVALUE -100 MAXVALUE -1")
-    running = postgresql.running
+    running = postgresql_dump.running
 
     def advance_and_run(*args: Any, **kwargs: Any) -> Any:  # after the first reading, before pg_dump's
         query("SELECT nextval('tickets'), nextval('down'), nextval('down')")
         return running(*args, **kwargs)
 
-    monkeypatch.setattr(postgresql, "running", advance_and_run)
+    monkeypatch.setattr(postgresql_dump, "running", advance_and_run)
     manifest = take(conf, bucket, no_guard)
     monkeypatch.undo()
     step = Step("restore")
