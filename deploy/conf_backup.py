@@ -23,12 +23,16 @@ class FirestoreConf:
         project, database: Google Cloud's names; the database is `(default)` unless said.
         managed_export: `gs://BUCKET[/PREFIX]` that the managed export writes to, or empty for none.
         portable: take the portable export (every document as typed JSON) into the backup's own folder.
+        endpoint: of the Firestore API, empty for Google's; without encryption, as the emulator speaks it.
+        admin_endpoint: of the Firestore Admin API; empty for Google's. For tests and private endpoints.
     """
 
     project: str
     database: str
     managed_export: str
     portable: bool
+    endpoint: str
+    admin_endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +174,35 @@ def _firestore(take: Reader) -> FirestoreConf | None:
         database=given.get("database", "(default)"),
         managed_export=given.get("managed_export", "").rstrip("/"),
         portable=given.get("portable", True),
+        endpoint=given.get("endpoint", _emulator()),
+        admin_endpoint=given.get("admin_endpoint", "").rstrip("/"),
     )
 
 
+def _emulator() -> str:
+    """Where Google's own clients look for the emulator too."""
+    host = os.environ.get("FIRESTORE_EMULATOR_HOST", "")
+    return f"http://{host}" if host else ""
+
+
 def _is_firestore(value: Mapping[str, Any]) -> str | None:
-    kinds = {"project": str, "database": str, "managed_export": str, "portable": bool}
+    kinds = {
+        "project": str,
+        "database": str,
+        "managed_export": str,
+        "portable": bool,
+        "endpoint": str,
+        "admin_endpoint": str,
+    }
     reason = _of_kinds(value, kinds, "project")
     if reason or not value:
         return reason
     if not _RESOURCE.match(value.get("database", "(default)")):
         return "'database' is not a Firestore database's name"
+    if value.get("endpoint") and not value["endpoint"].startswith("http://"):
+        return "'endpoint' is not http://HOST:PORT of an emulator"
+    if value.get("admin_endpoint") and not value["admin_endpoint"].startswith(("http://", "https://")):
+        return "'admin_endpoint' is not http(s)://HOST[:PORT]"
     export = value.get("managed_export", "")
     return (
         "'managed_export' is not gs://BUCKET[/PREFIX]" if export and not export.startswith("gs://") else None

@@ -52,7 +52,7 @@ def create_backup(
             finish=source.finish,
             progress=lambda raw_bytes: step.progress(raw_bytes, unit="bytes"),
         )
-    folder = Folder(bucket, identity, backup_id, conf.backup.compression_level, guard)
+    folder = Folder(bucket, identity, backup_id, created, conf.backup.compression_level, guard)
     companions = tuple(keeper.keep(folder, step) for keeper in keepers(conf))
     manifest = Manifest(
         id=backup_id,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from deploy.backup.manifest import Companion, Part
@@ -22,12 +23,15 @@ from deploy.reporting.report import Step
 class Folder:
     """One backup's folder in the bucket, for what is added to it before the manifest.
 
-    `guard` is called before each visible write.
+    Attributes:
+        created: UTC, of the database's snapshot; what can be read as of then, should be.
+        guard: called before each visible write.
     """
 
     bucket: Bucket
     identity: Identity
     backup_id: str
+    created: datetime
     level: int
     guard: Callable[[], None]
 
