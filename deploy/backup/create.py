@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from deploy.buckets import Bucket
+from deploy.buckets.lost_answers import put_surely
 from deploy.conf import DeployConf
 from deploy.reporting.report import Step
 
@@ -33,7 +34,8 @@ def create_backup(
     Raises:
         Refusal: exit 1 when the dump failed, 2 when the database, its client programs or the engine are
             not usable.
-        BucketError: the bucket could not be written.
+        BucketError: the bucket could not be written, or it does not say whether the manifest was: if it
+            was, the backup is whole.
     """
     engine = engine_of(conf)
     identity = Identity(conf.project, conf.environment, engine.database_name())
@@ -77,7 +79,8 @@ def create_backup(
         companions=companions,
     )
     guard()
-    bucket.put(
+    put_surely(
+        bucket,
         identity.object_name(backup_id, MANIFEST),
         manifest.to_bytes(),
         if_generation=0,

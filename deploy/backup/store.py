@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from deploy.buckets import Bucket
+from deploy.buckets.base import BucketError
+from deploy.buckets.lost_answers import landed
 from deploy.reporting.findings import Refusal
 
 from .archive import Readable, write_archive
@@ -41,14 +43,22 @@ def store_archive(
 
     Raises:
         Refusal: deploy.B021 (exit code 1) when the bucket holds something else than was written.
-        BucketError: the bucket could not be written, or has such an object.
+        BucketError: the bucket could not be written, or has another object of this name.
     """
     name = identity.object_name(backup_id, file)
-    with bucket.open_write(name, if_generation=0, content_type="application/zstd") as out:
-        stored = write_archive(source, out, level=level, progress=progress)
-        finished = finish()
-        guard()
-    info = bucket.stat(name)
+    closing = False
+    try:
+        with bucket.open_write(name, if_generation=0, content_type="application/zstd") as out:
+            stored = write_archive(source, out, level=level, progress=progress)
+            finished = finish()
+            guard()
+            closing = True
+        info = bucket.stat(name)
+    except BucketError:
+        # Hours of dumping are not given up for an answer that was lost: the object is there, or it is not.
+        info = landed(bucket, name, stored.stored_bytes, stored.crc32c) if closing else None
+        if info is None:
+            raise
     if info is None or info.size_bytes != stored.stored_bytes or info.crc32c != stored.crc32c:
         there = f"{info.size_bytes} bytes, CRC32C {info.crc32c}" if info else "nothing"
         written = f"{stored.stored_bytes} bytes, CRC32C {stored.crc32c}"

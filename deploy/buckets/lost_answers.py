@@ -35,13 +35,13 @@ def put_surely(
             name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
         )
     except BucketError:
-        found = landed(bucket, name, size_bytes=len(data), crc32c=crc32c(data))
+        found = landed(bucket, name, len(data), crc32c(data))
         if found is None or found.generation == if_generation:
             raise
         return found
 
 
-def landed(bucket: Bucket, name: str, *, size_bytes: int, crc32c: str) -> ObjectInfo | None:
+def landed(bucket: Bucket, name: str, size_bytes: int, crc32c: str) -> ObjectInfo | None:
     """The object, if it is there with this content; None if not, or if the store still does not answer."""
     try:
         found = bucket.stat(name)

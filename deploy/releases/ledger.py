@@ -22,6 +22,7 @@ from deploy.buckets.base import (
     ObjectMissing,
     PreconditionFailed,
 )
+from deploy.buckets.lost_answers import put_surely
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import redact_tree
@@ -209,7 +210,8 @@ class Ledger:
                 )
                 body = json.dumps(record.as_dict(), sort_keys=True, separators=(",", ":")).encode()
                 try:
-                    self.bucket.put(
+                    put_surely(
+                        self.bucket,
                         self._name(seq),
                         body,
                         if_generation=0,

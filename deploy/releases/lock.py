@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from deploy.buckets.base import Bucket, BucketError, ObjectInfo, ObjectMissing, PreconditionFailed
+from deploy.buckets.lost_answers import put_surely
 from deploy.conf import DeployConf
 from deploy.reporting.findings import FindingType, Refusal
 from deploy.reporting.redaction import redact
@@ -56,7 +57,9 @@ def _now() -> float:
 
 @dataclass(frozen=True, slots=True)
 class LockState:
-    """What the lock object says. Times are UTC; `age_seconds` is since the last heartbeat."""
+    """What the lock object says. Times are UTC; `age_seconds` is since the last heartbeat; `token` tells one
+    holder from any other.
+    """
 
     owner: str
     command: str
@@ -65,6 +68,7 @@ class LockState:
     ttl_seconds: float
     age_seconds: float
     generation: int
+    token: str = ""
 
     @property
     def expires_in_seconds(self) -> float:
@@ -109,6 +113,7 @@ def _parse(raw: dict[str, Any], info: ObjectInfo) -> LockState:
         ttl_seconds=float(ttl) if isinstance(ttl, int | float) else 60.0,
         age_seconds=max(0.0, (datetime.now(UTC) - info.updated) / timedelta(seconds=1)),
         generation=info.generation,
+        token=str(raw.get("token", "")),
     )
 
 
@@ -192,7 +197,10 @@ class DeployLock:
             if self._lost:
                 return
             try:
-                self._bucket.delete(self._name, if_generation=self._generation)
+                try:
+                    self._bucket.delete(self._name, if_generation=self._generation)
+                except PreconditionFailed:
+                    self._bucket.delete(self._name, if_generation=self._own_generation())
             except (ObjectMissing, PreconditionFailed):
                 self._lost = "another deployer took it over"
             except BucketError:
@@ -239,19 +247,35 @@ class DeployLock:
 
     def _put(self, generation: int) -> ObjectInfo:
         body = json.dumps({**self._content, "heartbeat": datetime.now(UTC).isoformat()}).encode()
-        return self._bucket.put(self._name, body, if_generation=generation, content_type="application/json")
+        return put_surely(
+            self._bucket, self._name, body, if_generation=generation, content_type="application/json"
+        )
 
     def _renew(self) -> None:
         """Write a heartbeat; called with `_busy` held. Fresh from the moment *before* the request."""
         sent = _now()
         try:
-            self._generation = self._put(self._generation).generation
+            try:
+                self._generation = self._put(self._generation).generation
+            except PreconditionFailed:
+                self._generation = self._put(self._own_generation()).generation
             self._fresh_until = sent + self._ttl
         except PreconditionFailed:
             self._lost = "another deployer took it over"
         except BucketError as error:
             if sent >= self._fresh_until:
                 self._lost = redact(f"no heartbeat got through before it expired: {error}")
+
+    def _own_generation(self) -> int:
+        """The lock's, when a heartbeat of ours got there and neither it nor the look for it was answered.
+
+        Raises:
+            PreconditionFailed: it is not ours.
+        """
+        state = _state(self._bucket, self._name)
+        if state is None or state.token != self._content["token"]:
+            raise PreconditionFailed(f"{self._name} is another deployer's")
+        return state.generation
 
     def _beat(self) -> None:
         while not self._stop.wait(self._ttl / _HEARTBEATS_PER_TTL):

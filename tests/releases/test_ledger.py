@@ -13,6 +13,7 @@ from deploy.releases.history import FAILED, LIVE, PREPARED, ROLLED_BACK, STARTED
 from deploy.releases.ledger import Ledger, Record, open_ledger
 from deploy.reporting.findings import Refusal
 from deploy.reporting.redaction import register_secret
+from deploy.testing import BucketFault, FaultyBucket, every_fault
 
 
 def test_records_are_numbered_and_come_back_whole(ledger: Ledger) -> None:
@@ -201,3 +202,36 @@ def test_a_failed_release_starts_anew(ledger: Ledger) -> None:
     lines = ((PREPARED, "a", {}), (STARTED, "a", {}), (FAILED, "a", {}))
     assert _history(ledger, *lines) == {"a": "failed"}
     assert _history(ledger, (STARTED, "a", {})) == {"a": "started"}
+
+
+@pytest.mark.parametrize("fault", every_fault(), ids=lambda fault: f"{fault.method}-{fault.kind}")
+def test_whatever_the_bucket_does_a_record_is_there_once_or_refused(
+    conf: DeployConf, bucket: LocalBucket, ledger: Ledger, fault: BucketFault
+) -> None:
+    ledger.append(STARTED, "a", {})
+    faulty = open_ledger(conf, FaultyBucket(bucket, fault))
+    told: list[str] = []
+    try:
+        faulty.read(faulty.append(PREPARED, "a", {"number": 1}))
+        told = [finding.id for finding in faulty.findings]
+    except Refusal as refusal:
+        told = [finding.id for finding in refusal.findings]
+    damaged = fault.method == "read" and fault.kind in ("missing", "corrupt", "flip")
+    fails = fault.kind in ("error", "timeout", "partial") and fault.method in ("put", "list", "read")
+    assert told == (["deploy.L010"] if damaged else ["deploy.L011"] if fails else [])
+    written = fault.kind in ("slow", "lost", "duplicate") or fault.method not in ("put", "list")
+    assert [header.kind for header in ledger.headers()] == [STARTED, *[PREPARED] * written]
+    ledger.append(LIVE, "a", {})
+    assert [header.kind for header in ledger.headers()][-1] == LIVE
+
+
+def test_every_page_of_a_listing_is_needed(conf: DeployConf, bucket: LocalBucket, ledger: Ledger) -> None:
+    """A number that was read off half a listing would be taken, or history end early."""
+    for number in range(5):
+        ledger.append(STARTED, "a", {"number": number})
+    faulty = open_ledger(conf, FaultyBucket(bucket, BucketFault("partial", "list", after=3, times=2)))
+    with pytest.raises(Refusal):
+        faulty.headers()
+    with pytest.raises(Refusal):
+        faulty.append(LIVE, "a", {})
+    assert len(ledger.headers()) == 5

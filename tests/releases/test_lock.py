@@ -15,6 +15,7 @@ from deploy.conf import DeployConf
 from deploy.releases import lock as lock_module
 from deploy.releases.lock import DeployLock, LockState, lock_name, read_lock
 from deploy.reporting.findings import Refusal
+from deploy.testing import BucketFault, FaultyBucket, every_fault
 
 
 def _lock(conf: DeployConf, bucket: LocalBucket, **options: object) -> DeployLock:
@@ -191,3 +192,59 @@ def test_a_takeover_that_cannot_be_recorded_gives_the_lock_back(
     ):
         pass
     assert read_lock(conf, bucket) is None
+
+
+@pytest.mark.parametrize("kind", ["lost", "duplicate"])
+def test_a_lock_whose_answer_was_lost_is_held_and_given_back(
+    conf: DeployConf, bucket: LocalBucket, kind: str
+) -> None:
+    """Otherwise this deployer would wait for itself."""
+    faulty = FaultyBucket(bucket, BucketFault(kind, "put"))
+    with _lock(conf, faulty) as held:
+        held.guard()
+        assert len(faulty.met) == 1
+    assert read_lock(conf, bucket) is None
+
+
+@pytest.mark.parametrize("kind", ["lost", "duplicate"])
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_heartbeat_whose_answer_was_lost_is_no_lost_lock(
+    conf: DeployConf, bucket: LocalBucket, kind: str, looked: bool
+) -> None:
+    faulty = FaultyBucket(bucket)
+    with _lock(conf, faulty) as held:
+        faulty.add(BucketFault(kind, "put"))
+        if not looked:  # the look for it is not answered either
+            faulty.add(BucketFault("error", "stat"))
+        held._renew()
+        held._renew()
+        held.guard()
+        assert held._lost == ""
+    assert read_lock(conf, bucket) is None
+
+
+def test_a_lock_is_given_back_after_a_heartbeat_that_nobody_answered(
+    conf: DeployConf, bucket: LocalBucket
+) -> None:
+    faulty = FaultyBucket(bucket)
+    with _lock(conf, faulty) as held:
+        faulty.add(BucketFault("lost", "put"), BucketFault("error", "stat"))
+        held._renew()
+    assert read_lock(conf, bucket) is None
+
+
+@pytest.mark.parametrize("fault", every_fault(), ids=lambda fault: f"{fault.method}-{fault.kind}")
+def test_whatever_the_bucket_does_the_lock_is_held_or_refused(
+    conf: DeployConf, bucket: LocalBucket, fault: BucketFault
+) -> None:
+    faulty = FaultyBucket(bucket, fault)
+    refused = None
+    try:
+        with _lock(conf, faulty) as held:
+            held.guard()
+    except Refusal as refusal:
+        refused = [finding.id for finding in refusal.findings]
+    assert refused in (None, ["deploy.L011"])
+    # A lock that could not be given back expires; nothing else is left of a failure.
+    stays = fault.method == "delete" and fault.kind in ("error", "timeout", "missing")
+    assert (read_lock(conf, bucket) is not None) is stays
