@@ -1,7 +1,7 @@
 """The archive's bytes: into zstd frames with checksums on the way out, checked on the way in.
 
 Each frame holds `FRAME_BYTES` of the dump, its size and a checksum (RFC 8878, 3.1.1), so damage is found
-where it is, memory is bounded, and frames could be decoded side by side.
+where it is, memory is bounded, and frames are decoded side by side.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from .frames import FrameDamaged, decoded
+
 FRAME_BYTES = 4 * 1024 * 1024
 _READ_AHEAD = 4  # frames: the dump program goes on while the bucket is slow, at 16 MiB of memory
 _PIECE_BYTES = 1024 * 1024
-# A frame of ours needs no larger window; a forged one must not make us allocate gigabytes.
-_LARGEST_WINDOW_BYTES = 8 * 1024 * 1024
 
 
 class ArchiveDamaged(ValueError):  # noqa: N818 – reads as the fact it is
@@ -103,35 +103,31 @@ def _read_fully(source: Readable, size: int) -> bytes:
 
 
 def read_archive(source: Readable, expected: Stored) -> Iterator[bytes]:
-    """The raw bytes of an archive, in pieces. Only after the last one is all of it known to be right.
+    """The raw bytes of an archive, a frame at a time. Only after the last one is all of it known to be right.
 
     Raises:
         ArchiveDamaged: bad frame, truncation, or another size or SHA-256 than `expected`.
     """
-    import zstandard
-
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES)
     sha256 = hashlib.sha256()
     raw_bytes = stored_bytes = 0
-    frame = None
-    while piece := source.read(_PIECE_BYTES):
-        sha256.update(piece)
-        stored_bytes += len(piece)
-        while piece:
-            frame = frame or decompressor.decompressobj()
-            try:
-                raw = frame.decompress(piece)
-            except zstandard.ZstdError as error:
-                raise ArchiveDamaged(f"a frame near byte {stored_bytes} does not decode ({error})") from error
-            piece = frame.unused_data if frame.eof else b""
-            if frame.eof:
-                frame = None
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal stored_bytes
+        while piece := source.read(_PIECE_BYTES):
+            sha256.update(piece)
+            stored_bytes += len(piece)
+            yield piece
+
+    try:
+        for raw in decoded(pieces()):
             raw_bytes += len(raw)
             if raw_bytes > expected.raw_bytes:
                 raise ArchiveDamaged(f"it holds more than the {expected.raw_bytes} bytes that were dumped")
             if raw:
                 yield raw
-    if frame is not None or stored_bytes != expected.stored_bytes or raw_bytes != expected.raw_bytes:
+    except FrameDamaged as error:
+        raise ArchiveDamaged(str(error)) from error
+    if stored_bytes != expected.stored_bytes or raw_bytes != expected.raw_bytes:
         raise ArchiveDamaged(
             f"it ends after {stored_bytes} of {expected.stored_bytes} bytes"
             f" ({raw_bytes} of {expected.raw_bytes} raw)"

@@ -99,3 +99,30 @@ def test_right_sizes_and_frames_are_not_enough() -> None:
 
     with pytest.raises(ArchiveDamaged, match="SHA-256"):
         b"".join(read_archive(io.BytesIO(other), stored))
+
+
+def test_frames_come_in_order_however_the_bytes_arrive() -> None:
+    raw = b"".join(os.urandom(1000) + bytes(FRAME_BYTES - 1000 + n) for n in range(5))
+    archive, stored = written(raw)
+
+    class Trickling(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(997)
+
+    assert b"".join(read_archive(Trickling(archive), stored)) == raw
+
+
+def test_a_frame_without_a_checksum_or_of_gigabytes_is_no_frame_of_ours() -> None:
+    import zstandard
+
+    for params in ({"write_checksum": False}, {"write_checksum": True, "write_content_size": False}):
+        archive = zstandard.ZstdCompressor(**params).compress(b"text")
+        if params.get("write_content_size") is False:
+            compressor = zstandard.ZstdCompressor(**params).compressobj()
+            archive = compressor.compress(b"text") + compressor.flush()
+        with pytest.raises(ArchiveDamaged, match="not one that a backup writes"):
+            b"".join(read_archive(io.BytesIO(archive), Stored(4, len(archive), "0" * 64, "")))
+    vast, _ = written(b"text")
+    vast = vast[:4] + bytes([vast[4] | 0xC0]) + (1 << 60).to_bytes(8, "little") + vast[5:]
+    with pytest.raises(ArchiveDamaged):
+        b"".join(read_archive(io.BytesIO(vast), Stored(4, len(vast), "0" * 64, "")))

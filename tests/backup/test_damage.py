@@ -120,7 +120,7 @@ def test_something_else_that_is_no_dump_is_refused_by_pg_restore(
     import zstandard
 
     raw = b"not a dump" * 100_000
-    archive = zstandard.ZstdCompressor().compress(raw)
+    archive = zstandard.ZstdCompressor(write_checksum=True).compress(raw)
     bucket.put(manifest.object_name(ARCHIVE), archive, if_generation=None)
     other = replace(
         manifest,
