@@ -66,13 +66,14 @@ class Keeper(Protocol):
         """
 
 
-def keepers(conf: DeployConf) -> list[Keeper]:  # noqa: ARG001 – the kinds follow
+def keepers(conf: DeployConf) -> list[Keeper]:
     """Those that the configuration asks for, in the order in which they are taken.
 
     Each is imported only where it is asked for: what it needs may not be installed.
     """
-    found: list[Keeper] = []
-    # configuration: always, first
+    from .configuration import ConfigurationKeeper
+
+    found: list[Keeper] = [ConfigurationKeeper(conf)]
     # media: conf.backup.media_bucket
     # firestore: conf.backup.firestore
     # cloudsql: conf.backup.cloud_sql
