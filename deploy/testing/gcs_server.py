@@ -14,9 +14,7 @@ Google's documentation that it follows. It also fails on demand:
 
     server.faults.add(Fault(lose_response=True), when=lambda request: request.is_upload)
 
-`server.store.create_bucket(name, versioning=True, soft_delete=True)` makes one that keeps old generations.
-
-Not there: access control, signed URLs, the XML and gRPC interfaces, compose.
+Not there: object versioning, access control, signed URLs, the XML and gRPC interfaces, compose and rewrite.
 Everything is in memory.
 """
 

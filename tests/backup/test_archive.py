@@ -73,6 +73,15 @@ def test_a_writer_that_fails_stops_the_reading() -> None:
             assert not thread.is_alive()
 
 
+def test_whatever_a_source_raises_reaches_the_caller() -> None:
+    class Broken:
+        def read(self, size: int = -1, /) -> bytes:
+            raise LookupError("of a library that reads over the network")
+
+    with pytest.raises(LookupError, match="of a library"):
+        write_archive(Broken(), io.BytesIO(), level=1, progress=lambda _: None)
+
+
 def test_every_flipped_bit_and_every_cut_is_found() -> None:
     archive, stored = written(b"some text that is worth keeping " * 4)
 

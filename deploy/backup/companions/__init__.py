@@ -71,11 +71,13 @@ def keepers(conf: DeployConf) -> list[Keeper]:
 
     Each is imported only where it is asked for: what it needs may not be installed.
     """
-    from .configuration import ConfigurationKeeper
-
-    found: list[Keeper] = [ConfigurationKeeper(conf)]
+    found: list[Keeper] = []
+    # configuration: always, first
     # media: conf.backup.media_bucket
-    # firestore: conf.backup.firestore
+    if conf.backup.firestore and conf.backup.firestore.portable:
+        from .firestore import FirestoreKeeper
+
+        found.append(FirestoreKeeper(conf.backup.firestore))
     # cloudsql: conf.backup.cloud_sql
     return found
 
