@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from deploy.buckets import Bucket
@@ -14,8 +17,21 @@ from .catalog import open_archive
 from .contents import differences
 from .engines import Engine, engine_of
 from .findings import DATABASE_EXISTS, WRONG_ENGINE
-from .manifest import Manifest
+from .manifest import Manifest, Part
 from .scratch import require_scratch, scratch_prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A backup whose archives an engine can open; `step` gets progress and findings."""
+
+    bucket: Bucket
+    manifest: Manifest
+    step: Step
+
+    def open(self, part: Part, *, told: bool = True) -> AbstractContextManager[Iterator[bytes]]:
+        """One archive's raw bytes (see `open_archive`); with `told`, the step hears of the progress."""
+        return open_archive(self.bucket, self.manifest, part, self.step if told else Step(self.step.name))
 
 
 def restore_into(
@@ -27,12 +43,15 @@ def restore_into(
     a restore that fails leaves none.
 
     Returns:
-        Facts: `database`, `backup`, `tables`, `rows`, `digested_tables`, `raw_bytes`, `restore_seconds`,
-        `check_seconds`.
+        Facts: `database`, `backup`, `tables`, `rows`, `digested_tables`, `raw_bytes`; `restore_seconds`, of
+        which PostgreSQL tells `read_seconds` (from the bucket, unpacked), `load_seconds` (rows),
+        `index_seconds` (indexes and constraints) and `analyze_seconds`; `check_seconds` of the comparison;
+        `rto_seconds`, from the first byte read to the compared database.
 
     Raises:
-        Refusal: deploy.B010 when `name` is not a scratch name; deploy.B004, B005 (exit code 1) when the
-            archive is damaged or can't be restored; deploy.D006, D007, D009.
+        Refusal: deploy.B010 when `name` is not a scratch name; deploy.B041, B043, B044 for what the server
+            lacks; deploy.B004, B005, B042, B045 (exit code 1) when the archive is damaged or can't be
+            restored; deploy.D006, D007, D009.
     """
     engine, prefix = engine_of(conf), scratch_prefix(conf)
     require_scratch(conf, engine, name, prefix)
@@ -80,14 +99,14 @@ def fill(
     if manifest.engine != engine.kind:
         raise Refusal(WRONG_ENGINE(id=manifest.id, theirs=manifest.engine, ours=engine.kind))
     began = time.monotonic()
-    with open_archive(bucket, manifest, manifest.parts[0], step) as raw:
-        engine.restore(manifest, raw, name, grants=grants)
+    seconds = engine.restore(Saved(bucket, manifest, step), name, grants=grants)
     restored = time.monotonic()
     try:
         contents = engine.contents(name, manifest)
     except BaseException:
         engine.drop(name)
         raise
+    compared = time.monotonic()
     step.extend(differences(manifest, contents))
     return {
         "database": name,
@@ -96,6 +115,8 @@ def fill(
         "rows": sum(contents.tables.values()),
         "digested_tables": len(manifest.digests),
         "raw_bytes": manifest.raw_bytes,
+        **{key: round(value, 3) for key, value in seconds.items()},
         "restore_seconds": round(restored - began, 3),
-        "check_seconds": round(time.monotonic() - restored, 3),
+        "check_seconds": round(compared - restored, 3),
+        "rto_seconds": round(compared - began, 3),
     }

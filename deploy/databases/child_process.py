@@ -77,7 +77,9 @@ class ClientProgram:
     @property
     def reason(self) -> str:
         """The last error it told, in one line, or what can be said of its end."""
-        told = [line for line in self._said if "error:" in line or "FATAL:" in line] or list(self._said)
+        # "A worker process died": pg_restore's last word when one of its workers has said why.
+        said = [line for line in self._said if "a worker process died unexpectedly" not in line]
+        told = [line for line in said if "error:" in line or "FATAL:" in line] or list(self._said)
         if told:
             return re.sub(r"^\S+: error: ", "", told[-1]).rstrip(".")
         code = self.process.returncode

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
@@ -14,6 +14,9 @@ from deploy.backup.naming import Identity
 from deploy.conf import DeployConf
 from deploy.databases.client_tools import UNSUPPORTED_ENGINE
 from deploy.reporting.findings import Finding, Refusal
+
+if TYPE_CHECKING:
+    from deploy.backup.restore import Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,9 @@ class Engine(Protocol):
     def source(self) -> AbstractContextManager[Source]:
         """Read the live database out, consistently."""
 
-    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool = False) -> None:
-        """Make the database `name` (not there yet) of an archive's raw bytes; with `grants`, whoever could
-        use the saved one can use it. Raises Refusal.
+    def restore(self, saved: Saved, name: str, *, grants: bool = False) -> dict[str, float]:
+        """Make the database `name` (not there yet) of a backup; with `grants`, whoever could use the saved
+        one can use it. Returns how long its parts took, as facts in `_seconds`. Raises Refusal.
         """
 
     def contents(self, name: str, manifest: Manifest) -> Contents:

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from django.db import connections
 
@@ -21,6 +22,9 @@ from deploy.reporting.findings import Refusal
 from .postgresql_contents import measure, next_numbers, spans
 from .postgresql_dump import Dump, dump
 from .postgresql_restore import restore
+
+if TYPE_CHECKING:
+    from deploy.backup.restore import Saved
 
 _MOMENT = re.compile(r"\d{8}T\d{6}")
 
@@ -42,8 +46,8 @@ class PostgreSQL:
         """pg_dump of a snapshot, and the counting of the same snapshot beside it."""
         return dump(self.conf)
 
-    def restore(self, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool = False) -> None:
-        restore(self.conf, manifest, raw, name, grants=grants)
+    def restore(self, saved: Saved, name: str, *, grants: bool = False) -> dict[str, float]:
+        return restore(self.conf, saved, name, grants=grants)
 
     def contents(self, name: str, manifest: Manifest) -> Contents:
         with server.connect(self.alias, name) as connection:

@@ -1,74 +1,245 @@
-"""PostgreSQL brought back: pg_restore of an archive into a new database."""
+"""PostgreSQL brought back: unpacked and proved on the local disk, then loaded by several connections."""
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
-from django.db import connections
-
-from deploy.backup.findings import RESTORE_FAILED
-from deploy.backup.manifest import Manifest
+from deploy.backup import spool
+from deploy.backup.findings_of_restore import ENTRIES_LEFT_OUT, SPOOL_TOO_SMALL
+from deploy.backup.manifest import Part
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
-from deploy.databases.child_process import running
-from deploy.databases.client_tools import Tool, find_tool, libpq_environment, role_options
-from deploy.reporting.findings import Refusal
+from deploy.databases.client_tools import find_tool
+from deploy.reporting.facts import human_bytes
+
+from .postgresql_load import Loader
+from .postgresql_obstacles import (
+    collation_findings,
+    is_superuser,
+    require_extensions,
+    require_room,
+    superusers_entries,
+)
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from deploy.backup.restore import Saved
+
+_LOOK_EVERY_SECONDS = 0.5
+_COPIED = "SELECT pid, relid, bytes_processed FROM pg_stat_progress_copy WHERE datname = current_database()"
+_INDEXES = """
+SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+# A partition comes with its parent.
+_TO_ANALYZE = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'p') AND NOT c.relispartition AND n.nspname !~ '^pg_'
+  AND n.nspname <> 'information_schema' ORDER BY pg_table_size(c.oid) DESC
+"""
 
 
-def restore(conf: DeployConf, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool) -> None:
-    """Make the database `name` of an archive's raw bytes (see `Engine.restore`)."""
-    with server.connect_maintenance(conf.database) as connection:
-        tool = find_tool(
-            "pg_restore",
-            server_major=max(server.major(connection), _major(manifest.client_version)),
-            pg_bin=conf.pg_bin,
-        )
-        server.create(connection, name, manifest.locale)
-    try:
-        _fill(conf, tool, manifest, raw, name, grants=grants)
-    except BaseException:
+def restore(conf: DeployConf, saved: Saved, name: str, *, grants: bool) -> dict[str, float]:
+    """Make the database `name` of a backup (see `Engine.restore`).
+
+    The main archive is unpacked first, so that a damaged one is found before anything is created, and then
+    loaded by `conf.backup.restore_jobs` connections. The archives of single tables go straight from the
+    bucket into a connection each.
+    """
+    with prepared(conf, saved, name) as loader:
+        unpacked = time.monotonic()
+        if not grants:
+            loader.options += ("--no-privileges",)
+        try:
+            seconds = _fill(loader)
+        except BaseException:
+            drop(conf, name)
+            raise
+    return {"read_seconds": unpacked - loader.began, **seconds}
+
+
+@contextmanager
+def prepared(conf: DeployConf, saved: Saved, name: str) -> Iterator[Loader]:
+    """An empty database `name`, and the main archive unpacked where there is room for it.
+
+    Whoever takes the block drops the database should it not be filled.
+    """
+    manifest = saved.manifest
+    began = time.monotonic()
+    with ExitStack() as stack:
         with server.connect_maintenance(conf.database) as connection:
-            server.drop(connection, name)
-        raise
+            needed = max(server.major(connection), _major(manifest.client_version))
+            tool = find_tool("pg_restore", server_major=needed, pg_bin=conf.pg_bin)
+            require_extensions(connection, conf.database, manifest)
+            require_room(connection, manifest, spool_folder=spool.folder())
+            superuser = is_superuser(connection)
+        loader = Loader(conf, tool, saved, name, jobs=conf.backup.restore_jobs, began=began)
+        _unpack(loader, stack)
+        if not superuser:
+            _leave_out(loader, stack)
+        with server.connect_maintenance(conf.database) as connection:
+            server.create(connection, name, manifest.locale)
+        yield loader
 
 
-def _fill(
-    conf: DeployConf, tool: Tool, manifest: Manifest, raw: Iterator[bytes], name: str, *, grants: bool
-) -> None:
-    from psycopg.conninfo import make_conninfo
+def drop(conf: DeployConf, name: str) -> None:
+    """Drop the database if it is there."""
+    with server.connect_maintenance(conf.database) as connection:
+        server.drop(connection, name)
 
-    settings = connections[conf.database].settings_dict
-    argv = [
-        str(tool.path),
-        "--format=custom",
-        "--exit-on-error",
-        "--no-owner",
-        *([] if grants else ["--no-privileges"]),
-        "--no-password",
-        # A restored subscription would compete with the live one, and its database can't be dropped.
-        "--no-subscriptions",
-        *role_options(settings),
-        f"--dbname={make_conninfo(dbname=name)}",
-    ]
-    environment = libpq_environment(settings, name=name)
-    with running(argv, environment=environment, stdin=True) as program:
-        for piece in raw:
-            # It has stopped early when it refuses more; the archive is read to its end all the same,
-            # because a damaged one is the better explanation of the two.
-            with suppress(BrokenPipeError):
-                program.stdin.write(piece)
-        with suppress(BrokenPipeError):
-            program.stdin.close()
-        if program.finish() != 0:
-            reason = program.reason
-            raise Refusal(
-                RESTORE_FAILED(tool=tool.path.name, id=manifest.id, database=name, reason=reason),
-                exit_code=1,
-            )
-    with server.connect(conf.database, name) as connection:
-        connection.execute("ANALYZE")
+
+def _unpack(loader: Loader, stack: ExitStack) -> None:
+    """Put the main archive on the local disk until the end of the stack, if there is room for it."""
+    main, saved = loader.saved.manifest.parts[0], loader.saved
+    free = spool.free_bytes()
+    if free >= main.raw_bytes:
+        try:
+            with saved.open(main) as raw:
+                loader.paths[main.file] = stack.enter_context(spool.spooled(raw))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            free = spool.free_bytes()  # somebody else has taken it meanwhile
+        else:
+            return
+    saved.step.add(
+        SPOOL_TOO_SMALL(
+            id=saved.manifest.id,
+            needed=human_bytes(main.raw_bytes),
+            folder=spool.folder(),
+            free=human_bytes(free),
+        )
+    )
+
+
+def _leave_out(loader: Loader, stack: ExitStack) -> None:
+    """Have pg_restore leave out what only a superuser can restore, rather than ignore its errors."""
+    manifest = loader.saved.manifest
+    listing = loader.listing(manifest.parts[0])
+    if left_out := superusers_entries(listing):
+        kept = "\n".join(line for line in listing if line not in left_out)
+        loader.choice = stack.enter_context(spool.spooled([kept.encode() + b"\n"]))
+        loader.saved.step.add(
+            ENTRIES_LEFT_OUT(id=manifest.id, count=len(left_out), entries=", ".join(left_out.values()))
+        )
+
+
+def _fill(loader: Loader) -> dict[str, float]:
+    manifest, step = loader.saved.manifest, loader.saved.step
+    main = manifest.parts[0]
+    with server.connect(loader.conf.database, loader.name) as connection:
+        began = time.monotonic()
+        step.extend(collation_findings(server.locale(connection), manifest))
+        loader.load(main, "--section=pre-data")
+        with _watched(
+            connection,
+            _copied,
+            lambda done: step.progress(
+                min(done, manifest.raw_bytes), manifest.raw_bytes, unit="bytes", note="loading"
+            ),
+        ):
+            load_rows(loader, manifest.parts)
+        loaded = time.monotonic()
+        total = manifest.objects.get("indexes")
+        with _watched(connection, _indexes, lambda done: step.progress(done, total, unit="indexes")):
+            loader.load(main, "--section=post-data", jobs=loader.jobs)
+        indexed = time.monotonic()
+        _analyze(loader, connection)
+    return {
+        "load_seconds": loaded - began,
+        "index_seconds": indexed - loaded,
+        "analyze_seconds": time.monotonic() - indexed,
+    }
+
+
+def load_rows(loader: Loader, parts: tuple[Part, ...], *arguments: str) -> None:
+    """Load the rows of several archives side by side, the largest first; the first that fails ends all."""
+    if len(parts) == 1:
+        loader.load(parts[0], "--section=data", *arguments, jobs=loader.jobs)
+        return
+    with ThreadPoolExecutor(loader.jobs, thread_name_prefix="restore") as pool:
+        running = [
+            pool.submit(loader.load, part, "--section=data", *arguments)
+            for part in sorted(parts, key=lambda part: part.raw_bytes, reverse=True)
+        ]
+        try:
+            for future in wait(running, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        except BaseException:
+            for future in running:
+                future.cancel()
+            loader.stop()
+            raise
+
+
+def _analyze(loader: Loader, connection: Connection[Any]) -> None:
+    """Let the planner know the new tables: as many at once as loaded them."""
+    from psycopg import sql
+
+    tables = iter(connection.execute(_TO_ANALYZE).fetchall())
+    lock = threading.Lock()
+
+    def work() -> None:
+        with server.connect(loader.conf.database, loader.name) as own:
+            own.execute("SET statement_timeout = 0")
+            while True:
+                with lock:
+                    table = next(tables, None)
+                if table is None:
+                    return
+                own.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*table)))
+
+    with ThreadPoolExecutor(loader.jobs, thread_name_prefix="restore-analyze") as pool:
+        for future in [pool.submit(work) for _ in range(loader.jobs)]:
+            future.result()
+
+
+@contextmanager
+def _watched(
+    connection: Connection[Any],
+    look: Callable[[Connection[Any], dict[Any, int]], int],
+    tell: Callable[[int], None],
+) -> Iterator[None]:
+    """Tell how far the server is, now and then, for the length of the block."""
+    import psycopg
+
+    ended = threading.Event()
+    seen: dict[Any, int] = {}
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_EVERY_SECONDS):
+            try:
+                tell(look(connection, seen))
+            except psycopg.Error:  # only the progress is lost; what is wrong is for pg_restore to say
+                return
+
+    thread = threading.Thread(target=watch, name="restore-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _copied(connection: Connection[Any], seen: dict[Any, int]) -> int:
+    for process, table, done in connection.execute(_COPIED).fetchall():
+        seen[process, table] = int(done)
+    return sum(seen.values())
+
+
+def _indexes(connection: Connection[Any], _seen: dict[Any, int]) -> int:
+    row = connection.execute(_INDEXES).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _major(version: str) -> int:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import sqlite3
 import stat
 import tempfile
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from django.db import connections
@@ -26,13 +28,18 @@ from django.db import connections
 from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
 from deploy.backup.findings import DATABASE_EXISTS, IN_MEMORY, INTEGRITY, NAME_INVALID, SQLITE_BUSY
+from deploy.backup.findings_of_restore import DISK_TOO_SMALL
 from deploy.backup.manifest import Manifest
 from deploy.backup.naming import Identity
 from deploy.conf import DeployConf
 from deploy.databases.postgresql import BUSY, UNREACHABLE
+from deploy.reporting.facts import human_bytes
 from deploy.reporting.findings import Refusal
 
 from . import SourceFacts
+
+if TYPE_CHECKING:
+    from deploy.backup.restore import Saved
 
 DIGEST_METHOD = "none: the archive holds the file byte by byte"
 
@@ -84,18 +91,13 @@ class SQLite:
         except sqlite3.OperationalError as error:  # it is not there, or not ours to read
             raise Refusal(UNREACHABLE(name=str(self.live), alias=self.alias, reason=str(error))) from error
 
-    def restore(
-        self,
-        manifest: Manifest,  # noqa: ARG002 – the protocol's
-        raw: Iterator[bytes],
-        name: str,
-        *,
-        grants: bool = False,  # noqa: ARG002 – the protocol's
-    ) -> None:
+    def restore(self, saved: Saved, name: str, *, grants: bool = False) -> dict[str, float]:  # noqa: ARG002 – the protocol's
         target = Path(name)
+        self._require_room(saved.manifest, target.parent)
+        began = time.monotonic()
         target.touch(mode=0o600, exist_ok=False)
         try:
-            with target.open("wb") as out:
+            with saved.open(saved.manifest.parts[0]) as raw, target.open("wb") as out:
                 self._same_access(target)
                 for piece in raw:
                     out.write(piece)
@@ -104,6 +106,13 @@ class SQLite:
         except BaseException:
             self.drop(name)
             raise
+        return {"read_seconds": time.monotonic() - began}
+
+    def _require_room(self, manifest: Manifest, folder: Path) -> None:
+        free = shutil.disk_usage(folder).free
+        if free < manifest.raw_bytes:
+            needed = human_bytes(manifest.raw_bytes)
+            raise Refusal(DISK_TOO_SMALL(id=manifest.id, needed=needed, disk=folder, free=human_bytes(free)))
 
     def _same_access(self, path: Path) -> None:
         """The owner and mode of the live file: whoever serves it must be able to, and nobody else."""

@@ -1,0 +1,144 @@
+"""pg_restore, run for an archive that lies on the local disk or is piped in from the bucket."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from django.db import connections
+
+from deploy.backup.findings import RESTORE_FAILED
+from deploy.backup.findings_of_restore import DISK_FULL, EXTENSION_MISSING, EXTENSION_REFUSED, ROLE_MISSING
+from deploy.backup.manifest import Part
+from deploy.backup.spool import spooled
+from deploy.conf import DeployConf
+from deploy.databases.child_process import ClientProgram, running
+from deploy.databases.client_tools import Tool, libpq_environment, role_options
+from deploy.reporting.findings import Finding, Refusal
+
+if TYPE_CHECKING:
+    from deploy.backup.restore import Saved
+
+# The table of contents is at the beginning of an archive; this is enough for some 100,000 objects.
+_HEAD_FRAMES = 16
+
+
+@dataclass(slots=True)
+class Loader:
+    """Runs of pg_restore that bring one backup into the database `name`.
+
+    Attributes:
+        jobs: connections of a run that may have several.
+        paths: of the archives that lie on the local disk, by file name; the others are piped.
+        options: for every run that loads.
+        choice: a file with the lines of the main archive's listing that are loaded; empty for all of them.
+        began: of the whole work, as of time.monotonic().
+    """
+
+    conf: DeployConf
+    tool: Tool
+    saved: Saved
+    name: str
+    jobs: int = 1
+    began: float = 0.0
+    choice: str = ""
+    options: tuple[str, ...] = ()
+    paths: dict[str, str] = field(default_factory=dict)
+    _programs: set[ClientProgram] = field(default_factory=set)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def load(self, part: Part, *arguments: str, jobs: int = 1) -> None:
+        """Bring what `arguments` choose of one archive into the database. Raises Refusal, exit code 1."""
+        from psycopg.conninfo import make_conninfo
+
+        settings = connections[self.conf.database].settings_dict
+        path = self.paths.get(part.file)
+        argv = [
+            *self._argv(),
+            "--exit-on-error",
+            "--no-owner",
+            "--no-password",
+            # A restored subscription would compete with the live one, and its database can't be dropped.
+            "--no-subscriptions",
+            *role_options(settings),
+            *self.options,
+            *arguments,
+            *([f"--use-list={self.choice}"] if self.choice and part is self.saved.manifest.parts[0] else []),
+            *([f"--jobs={jobs}"] if path and jobs > 1 else []),
+            f"--dbname={make_conninfo(dbname=self.name)}",
+        ]
+        with self._run([*argv, path] if path else argv, stdin=not path) as program:
+            if not path:
+                self._feed(program, part)
+            if program.finish() != 0 and not self._stopped.is_set():
+                raise Refusal(self._why(program.reason), exit_code=1)
+
+    def listing(self, part: Part) -> list[str]:
+        """The lines of `pg_restore --list`. Raises Refusal, exit code 1."""
+        if path := self.paths.get(part.file):
+            return self._listing(path)
+        with (
+            self.saved.open(part, told=False) as raw,
+            spooled(islice(raw, _HEAD_FRAMES)) as head,
+        ):
+            return self._listing(head)
+
+    def stop(self) -> None:
+        """End whatever is running in other threads."""
+        self._stopped.set()
+        for program in tuple(self._programs):
+            program.end()
+
+    def _listing(self, path: str) -> list[str]:
+        with self._run([*self._argv(), "--list", path], stdout=True) as program:
+            text = program.stdout.read().decode()
+            if program.finish() != 0:
+                raise Refusal(self._why(program.reason), exit_code=1)
+        return text.splitlines()
+
+    def _argv(self) -> list[str]:
+        return [str(self.tool.path), "--format=custom"]
+
+    @contextmanager
+    def _run(
+        self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False
+    ) -> Iterator[ClientProgram]:
+        environment = libpq_environment(connections[self.conf.database].settings_dict, name=self.name)
+        with running(argv, environment=environment, stdin=stdin, stdout=stdout) as program:
+            self._programs.add(program)
+            try:
+                yield program
+            finally:
+                self._programs.discard(program)
+
+    def _feed(self, program: ClientProgram, part: Part) -> None:
+        with self.saved.open(part, told=False) as raw:
+            for piece in raw:
+                # It has stopped early when it refuses more; the archive is read to its end all the same,
+                # because a damaged one is the better explanation of the two.
+                with suppress(BrokenPipeError):
+                    program.stdin.write(piece)
+        with suppress(BrokenPipeError):
+            program.stdin.close()
+
+    def _why(self, reason: str) -> Finding:
+        """The finding for what pg_restore said last. It says it in the server's language: elsewhere than in
+        English it is quoted in the general one.
+        """
+        manifest = self.saved.manifest
+        if "No space left on device" in reason:
+            return DISK_FULL(id=manifest.id, database=self.name, reason=reason)
+        if found := re.search(r'permission denied to create extension "([^"]+)"', reason):
+            alias = self.conf.database
+            role = connections[alias].settings_dict["USER"]
+            return EXTENSION_REFUSED(id=manifest.id, name=found[1], role=role, alias=alias)
+        if found := re.search(r'extension "([^"]+)" is not available', reason):
+            return EXTENSION_MISSING(id=manifest.id, name=found[1], major=self.tool.major, package=found[1])
+        if found := re.search(r'role "([^"]+)" does not exist', reason):
+            return ROLE_MISSING(id=manifest.id, role=found[1])
+        return RESTORE_FAILED(tool=self.tool.path.name, id=manifest.id, database=self.name, reason=reason)

@@ -1,0 +1,81 @@
+"""What stands in the way of bringing a backup back: the findings `deploy.B040` to `deploy.B049`."""
+
+from __future__ import annotations
+
+from deploy.reporting.findings import FindingType
+
+SPOOL_TOO_SMALL = FindingType(
+    "deploy.B040",
+    "warning",
+    "Backup {id} is {needed} unpacked and {folder} has {free} free, so one connection loads it straight from "
+    "the bucket, which is slower.",
+    "Point TMPDIR at a folder with more room: TMPDIR=/mnt/large python manage.py restoredb {id}",
+    why="Several connections can only load an archive that can be read at several places at once.",
+)
+DISK_TOO_SMALL = FindingType(
+    "deploy.B041",
+    "error",
+    "Backup {id} needs at least {needed}, and the disk of {disk} has {free} free.",
+    "Drop what earlier restores put aside (python manage.py restoredb --list-kept), or grow that disk.",
+    why="The server's disk is looked at where its data folder can be seen from here: same machine, and a "
+    "role that may read data_directory (pg_read_all_settings). Cloud SQL shows it to nobody; it grows its "
+    "disk by itself when told to: gcloud sql instances patch INSTANCE --storage-auto-increase",
+)
+DISK_FULL = FindingType(
+    "deploy.B042",
+    "error",
+    "The server's disk was full before backup {id} was back in {database!r}: {reason}.",
+    "The half restored database is dropped again. Grow the disk (Cloud SQL: gcloud sql instances patch "
+    "INSTANCE --storage-size=GB), then run it again.",
+)
+EXTENSION_MISSING = FindingType(
+    "deploy.B043",
+    "error",
+    "Backup {id} needs the extension {name}, which the server does not have.",
+    "On the server: apt-get install postgresql-{major}-{package}. On Cloud SQL it must be one of "
+    "https://cloud.google.com/sql/docs/postgres/extensions, some of which need a database flag.",
+)
+EXTENSION_REFUSED = FindingType(
+    "deploy.B044",
+    "error",
+    "Backup {id} needs the extension {name}, which the role {role!r} may not create.",
+    "Restore as a role that may: a superuser in DATABASES[{alias!r}]['USER'], or on Cloud SQL, as postgres: "
+    "GRANT cloudsqlsuperuser TO {role};",
+    why="A role without superuser rights may only create extensions that are marked as trusted "
+    "(https://www.postgresql.org/docs/current/sql-createextension.html).",
+)
+ROLE_MISSING = FindingType(
+    "deploy.B045",
+    "error",
+    "Backup {id} has grants to the role {role!r}, which the server does not have.",
+    "Create it as your infrastructure code does, or for now: CREATE ROLE {role} NOLOGIN; then run it again. "
+    "To only look at the data: python manage.py restoredb {id} --into NAME",
+)
+ENTRIES_LEFT_OUT = FindingType(
+    "deploy.B046",
+    "info",
+    "{count} entries of backup {id} that only a superuser could restore were left out: {entries}.",
+    "No rows are among them. Should you need one: restore as a superuser.",
+    why="Comments on extensions and on the schema public belong to whoever set up the server; event triggers "
+    "need a superuser.",
+)
+COLLATION_DIFFERS = FindingType(
+    "deploy.B047",
+    "warning",
+    "Backup {id} was taken with version {theirs} of the collation {collate}, and the server has {ours}.",
+    "Nothing to REINDEX: a restore builds every index anew. Texts may sort otherwise than before, so look at "
+    "tables that are partitioned by ranges of text, and at CHECK constraints that compare text.",
+    why="https://www.postgresql.org/docs/current/sql-altercollation.html",
+)
+NOT_KEPT = FindingType(
+    "deploy.B048",
+    "error",
+    "There is no database {name!r} that a restore put aside; there is {kept}.",
+    "python manage.py restoredb --list-kept",
+)
+TABLE_UNKNOWN = FindingType(
+    "deploy.B049",
+    "error",
+    "Backup {id} has no table {table!r} of its own to restore; {near}.",
+    "Name it as the manifest does: python manage.py backups show {id}",
+)
