@@ -10,9 +10,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_AHEAD = 4  # pieces that wait to be written
 
 
 def folder() -> str:
@@ -34,16 +38,30 @@ def spooled(pieces: Iterable[bytes]) -> Iterator[str]:
     """
     handle, named = _nameless()
     try:
-        with os.fdopen(os.dup(handle), "wb", buffering=0) as out:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[out.write(view) :]
+        _write(handle, pieces)
         yield named or f"/proc/{os.getpid()}/fd/{handle}"
     finally:
         os.close(handle)
         if named:
             Path(named).unlink(missing_ok=True)
+
+
+def _write(handle: int, pieces: Iterable[bytes]) -> None:
+    """Write in a thread: the next pieces are decoded meanwhile."""
+
+    def write(piece: bytes) -> None:
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(handle, view) :]
+
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="spool") as writer:
+        for piece in pieces:
+            waiting.append(writer.submit(write, piece))
+            if len(waiting) >= _AHEAD:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
 
 
 def _nameless() -> tuple[int, str]:
