@@ -22,10 +22,10 @@ from typing import IO
 # the foreground group only: the child does not see it, we end it ourselves.
 _LAUNCHER = """
 import os, sys
-parent, argv = int(sys.argv[1]), sys.argv[2:]
+parent, end, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 if sys.platform == "linux":
     import ctypes
-    ctypes.CDLL(None).prctl(1, 9)
+    ctypes.CDLL(None).prctl(1, end)
 if os.getppid() != parent:
     os._exit(1)
 os.execv(argv[0], argv)
@@ -105,15 +105,21 @@ class ClientProgram:
 
 @contextmanager
 def running(
-    argv: Sequence[str], *, environment: Mapping[str, str], stdin: bool = False, stdout: bool = False
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    stdin: bool = False,
+    stdout: bool = False,
+    orphaned: signal.Signals = signal.SIGKILL,
 ) -> Iterator[ClientProgram]:
     """Run `argv` (its first element an absolute path) for the length of the block; it is ended with it.
 
     `stdin` and `stdout` say which of them to pipe; the other is empty or dropped. The thread that enters the
-    block must live until its end: Linux ends the child with the thread that made it.
+    block must live until its end: Linux ends the child with the thread that made it, by the signal `orphaned`
+    (a program with workers of its own needs one that it can pass on to them).
     """
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *argv],
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(int(orphaned)), *argv],
         env=dict(environment),
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,

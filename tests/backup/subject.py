@@ -55,12 +55,16 @@ def main() -> None:
         backup.create_backup(conf, bucket, release="killed", step=step, guard=lambda: None)
         return
     manifest = backup.read_manifest(conf, bucket, "latest")
-    if task["do"] == "restore":
+    if task["do"] == "unpack":
         step.progress = reached  # type: ignore[method-assign]  # in the middle of the stream
         name = backup.scratch_name(conf, "killed")
         backup.restore_into(conf, bucket, manifest, name=name, step=step)
+    elif task["do"] == "restore":
+        name = backup.scratch_name(conf, "killed")
+        backup.restore_into(conf, bucket, manifest, name=name, step=step)
     elif task["do"] == "restore beside":
-        step.progress = reached  # type: ignore[method-assign]  # in the middle of the stream
+        if task["live"].startswith("/"):
+            step.progress = reached  # type: ignore[method-assign]  # in the middle of the file
         backup.restore_beside(conf, bucket, manifest, name=task["name"], step=step)
     elif task["do"] == "name":
         os.link = reached_after(os.link)  # type: ignore[assignment]  # between the two steps of it

@@ -107,26 +107,99 @@ def test_killed_during_the_dump(
     assert len(backup.list_backups(conf, bucket)) == 1
 
 
+@pytest.fixture
+def held(awkward: str, query: Query) -> Iterator[Callable[[], None]]:
+    """A row of the live database that takes a minute to come back, until what this yields is called."""
+    role = f"hold_{awkward}"
+    query(
+        f"""CREATE ROLE {role};
+        CREATE FUNCTION hold(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+            IF current_database() <> '{awkward}'
+                AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{role}') THEN
+                PERFORM pg_catalog.pg_sleep(60);
+            END IF;
+            RETURN t; END $$;
+        CREATE TABLE slow (a text, b text GENERATED ALWAYS AS (hold(a)) STORED);
+        INSERT INTO slow VALUES ('x');"""  # noqa: S608 – names of our own making
+    )
+    yield lambda: query(f"DROP ROLE IF EXISTS {role}") and None
+    query(f"DROP ROLE IF EXISTS {role}")
+
+
+def is_loading(query: Query) -> Callable[[], Any]:
+    return lambda: query(
+        "SELECT datname FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'COPY public.slow%'"
+    )
+
+
+def group_of(leader: int) -> list[int]:
+    """The processes of the group that `leader` leads, itself included."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, rest = stat.read_text().split(" ", 1)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(rest.rpartition(") ")[2].split()[2]) == leader:
+            found.append(int(pid))
+    return found
+
+
 def test_killed_during_the_restore(
-    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, databases: Callable[[str], set[str]]
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    databases: Callable[[str], set[str]],
+    held: Callable[[], None],
 ) -> None:
     manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
     scratch = backup.scratch_name(conf, "killed")
     with subject(conf, awkward, "restore") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "reached\n"
-        restore = until(lambda: child(process.pid, "pg_restore"))
+        until(is_loading(query))
+        leader = child(process.pid, "pg_restore")
+        assert leader is not None
+        loading = group_of(leader)
+        assert len(loading) == 1 + conf.backup.restore_jobs
         assert backup.drop_stale_scratch(conf) == []  # it is being filled
         process.send_signal(signal.SIGKILL)
         process.wait()
-        until(lambda: gone(restore), seconds=5)
+        until(lambda: all(map(gone, loading)), seconds=5)
+        until(lambda: not is_loading(query)(), seconds=5)  # the server was told to stop
 
     assert databases(conf.scratch_prefix) == {scratch}
+    held()
     step = Step("restore")
     until(lambda: not server.is_locked(ALIAS, scratch))
     backup.restore_into(conf, bucket, manifest, name=scratch, step=step)
     assert step.findings == []
     assert backup.drop_stale_scratch(conf) == [scratch]
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_killed_while_the_archive_is_unpacked(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    databases: Callable[[str], set[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    monkeypatch.setenv("TMPDIR", str(spool))
+    backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    with subject(conf, awkward, "unpack") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reached\n"
+        files = [path.resolve() for path in Path(f"/proc/{process.pid}/fd").iterdir()]
+        assert any(path.is_relative_to(spool) for path in files)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    assert list(spool.iterdir()) == []
     assert databases(conf.scratch_prefix) == set()
 
 
@@ -161,14 +234,20 @@ def test_killed_while_a_database_beside_the_live_one_is_filled(
     no_guard: Guard,
     query: Query,
     databases: Callable[[str], set[str]],
+    held: Callable[[], None],
     do: str,
     then: str,
 ) -> None:
     manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
     beside = f"{awkward}_look"
+    if do == "name":
+        held()
     with subject(conf, awkward, do, name=beside) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "reached\n"
+        if do == "name":
+            assert process.stdout.readline() == "reached\n"
+        else:
+            until(is_loading(query))
         assert databases(awkward) == {awkward}
         assert backup.drop_stale_scratch(conf) == []  # it is being filled
         process.send_signal(signal.SIGKILL)
@@ -176,6 +255,7 @@ def test_killed_while_a_database_beside_the_live_one_is_filled(
 
     assert databases(awkward) == {awkward}
     (left,) = databases(conf.scratch_prefix)
+    held()
     until(lambda: not (server.is_locked(ALIAS, left) or server.is_locked(ALIAS, beside)))
     if then == "drop the stale":
         assert backup.drop_stale_scratch(conf) == [left]

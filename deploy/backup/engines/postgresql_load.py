@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -109,7 +110,11 @@ class Loader:
         self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False
     ) -> Iterator[ClientProgram]:
         environment = libpq_environment(connections[self.conf.database].settings_dict, name=self.name)
-        with running(argv, environment=environment, stdin=stdin, stdout=stdout) as program:
+        # Of SIGKILL only the leader of several jobs would die: its workers would go on to the end of their
+        # tables. By SIGTERM it ends them, and has the server cancel what they asked for.
+        with running(
+            argv, environment=environment, stdin=stdin, stdout=stdout, orphaned=signal.SIGTERM
+        ) as program:
             self._programs.add(program)
             try:
                 yield program
