@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from .conf_values import Reader, are_relative, is_bucket
 
 GRADES = ("L0", "L1", "L2", "L3")
 _PROJECT = re.compile(r"[a-z][a-z0-9:.-]{4,61}[a-z0-9]\Z")  # a Google Cloud project id, also domain-scoped
+_VERSION = re.compile(r"projects/[a-z0-9:.-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/[0-9]{1,9}\Z")
 _RESOURCE = re.compile(r"[a-z(][a-z0-9()-]{0,97}\Z")  # an instance, or a Firestore database such as (default)
 
 
@@ -71,6 +72,10 @@ class BackupConf:
         configuration_files: files below `base_dir` that are kept beside the data.
         terraform_state: `gs://BUCKET/PATH` of the state whose generation is noted, or empty.
         media_bucket: where FileFields store, or empty for no inventory.
+        media_fields: `app_label.Model.field` of further fields that hold names of files there.
+        media_strict: a file that the database names and the bucket lacks is an error, not a warning.
+        secret_versions: Secret Manager's version by what has its value: a setting (`SECRET_KEY`,
+            `DATABASES.default.PASSWORD`) or an environment variable.
     """
 
     compression_level: int
@@ -92,6 +97,9 @@ class BackupConf:
     configuration_files: tuple[str, ...]
     terraform_state: str
     media_bucket: str
+    media_fields: tuple[str, ...]
+    media_strict: bool
+    secret_versions: Mapping[str, str]
     firestore: FirestoreConf | None
     cloud_sql: CloudSQLConf | None
 
@@ -116,12 +124,15 @@ def read_backup(take: Reader) -> BackupConf:
         apply_grade=take.text("BACKUP_APPLY_GRADE", "", _is_grade_or_none, "'L2'"),
         apply_max_age_seconds=take.number("BACKUP_APPLY_MAX_AGE_SECONDS", 3600, least=60, most=366 * 86400),
         configuration_files=_strings(
-            take, "BACKUP_CONFIGURATION_FILES", "['docker/compose.gce.yaml']", are_relative
+            take, "BACKUP_CONFIGURATION_FILES", "['docker/compose.gce.yaml']", _are_files
         ),
         terraform_state=take.text(
             "TERRAFORM_STATE", "", _is_object, "'gs://my-state/optifit/default.tfstate'"
         ),
         media_bucket=take.text("MEDIA_BUCKET", "", _is_bucket_or_none, "'gs://my-media'").rstrip("/"),
+        media_fields=_strings(take, "MEDIA_FIELDS", "['shop.Product.picture_name']", _are_fields),
+        media_strict=take.take("MEDIA_STRICT", False, "True or False", lambda v: isinstance(v, bool)),  # noqa: FBT003
+        secret_versions=_secret_versions(take),
         firestore=_firestore(take),
         cloud_sql=_cloud_sql(take),
     )
@@ -138,6 +149,34 @@ def _strings(take: Reader, key: str, example: str, check: Any = lambda _: None) 
             example,
         )
     )
+
+
+def _are_files(values: Sequence[str]) -> str | None:
+    return f"{values} are not all paths below BASE_DIR" if are_relative(values) else None
+
+
+def _are_fields(values: Sequence[str]) -> str | None:
+    return next((f"{v!r} is not app_label.Model.field" for v in values if v.count(".") != 2), None)
+
+
+def _secret_versions(take: Reader) -> Mapping[str, str]:
+    """`SECRET_VERSIONS`, over the variables `NAME_SECRET` that name the version which `NAME` came from."""
+    # Not by a check of values: its finding would show what may be the secret itself.
+    given: Mapping[str, str] = take.take(
+        "SECRET_VERSIONS",
+        {},
+        "a dict of 'projects/my-project/secrets/secret-key/versions/7' by setting",
+        lambda v: (
+            isinstance(v, Mapping)
+            and all(isinstance(key, str) and isinstance(v[key], str) and _VERSION.match(v[key]) for key in v)
+        ),
+    )
+    variables = {
+        name.removesuffix("_SECRET"): value
+        for name, value in os.environ.items()
+        if name.endswith("_SECRET") and _VERSION.match(value)
+    }
+    return {**variables, **given}
 
 
 def _is_grade(value: str) -> str | None:

@@ -7,17 +7,21 @@ where it is, memory is bounded, and frames are decoded side by side.
 from __future__ import annotations
 
 import hashlib
-import queue
-import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle
 from typing import BinaryIO, Protocol
 
+from .ahead import ahead
 from .frames import FrameDamaged, decoded
 
-FRAME_BYTES = 4 * 1024 * 1024
-_READ_AHEAD = 4  # frames: the dump program goes on while the bucket is slow, at 16 MiB of memory
+# Level 1 looks back half of this, so that larger frames are not smaller in sum; each costs memory.
+FRAME_BYTES = 1024 * 1024
+# The dump program goes on while the bucket takes a chunk.
+_BLOCKS_AHEAD = 4
+_FRAMES_AHEAD = 8
 _PIECE_BYTES = 1024 * 1024
 
 
@@ -42,64 +46,67 @@ class Stored:
 
 
 def write_archive(source: Readable, out: BinaryIO, *, level: int, progress: Callable[[int], None]) -> Stored:
-    """Compress `source` to its end into `out`. `progress` is told the raw bytes so far."""
-    import google_crc32c
-    import zstandard
+    """Compress `source` to its end into `out`. `progress` is told the raw bytes so far.
 
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+    Reading, compressing and writing each have a thread (the last one is the caller's), so that none of them
+    waits for another but the slowest: the library and the hashes let go of the interpreter's lock.
+    """
+    import google_crc32c
+
     sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
     raw_bytes = stored_bytes = 0
-    for block in _read_ahead(source):
-        frame = compressor.compress(block)
-        sha256.update(frame)
-        crc32c.update(frame)
-        out.write(frame)
-        raw_bytes += len(block)
-        stored_bytes += len(frame)
-        progress(raw_bytes)
+    # `closing`: whatever stops us stops the threads.
+    with closing(ahead(_compressed(source, level), depth=_FRAMES_AHEAD, name="archive-compress")) as frames:
+        for frame, size in frames:
+            sha256.update(frame)
+            crc32c.update(frame)
+            out.write(frame)
+            raw_bytes += size
+            stored_bytes += len(frame)
+            progress(raw_bytes)
     return Stored(raw_bytes, stored_bytes, sha256.hexdigest(), b64encode(crc32c.digest()).decode())
 
 
-def _read_ahead(source: Readable) -> Iterator[bytes]:
-    """Blocks of `FRAME_BYTES` (the last one shorter), read in a thread up to a few blocks ahead."""
-    blocks: queue.Queue[bytes | BaseException] = queue.Queue(_READ_AHEAD)
-    stopped = threading.Event()
+def _compressed(source: Readable, level: int) -> Generator[tuple[bytes, int]]:
+    """A frame for every `FRAME_BYTES` of the source (the last one shorter), and the size of its content."""
+    import zstandard
 
-    def put(item: bytes | BaseException) -> None:
-        while not stopped.is_set():
-            try:
-                blocks.put(item, timeout=0.2)
-            except queue.Full:
-                continue
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+    with closing(ahead(_blocks(source), depth=_BLOCKS_AHEAD, name="archive-read-ahead")) as blocks:
+        for block in blocks:
+            yield compressor.compress(block), len(block)
+
+
+def _blocks(source: Readable) -> Generator[memoryview]:
+    """The source in blocks, in buffers that are used again: fresh ones of that size would each be new pages.
+
+    A block is good until as many more have been taken as there is room for ahead.
+    """
+    # One is being filled and one is in use; the others wait.
+    buffers = [memoryview(bytearray(FRAME_BYTES)) for _ in range(_BLOCKS_AHEAD + 2)]
+    fill = _fill_from(source)
+    for buffer in cycle(buffers):
+        filled = 0
+        while filled < FRAME_BYTES and (count := fill(buffer[filled:])):
+            filled += count
+        if filled:
+            yield buffer[:filled]
+        if filled < FRAME_BYTES:
             return
 
-    def fill() -> None:
-        try:
-            while not stopped.is_set():
-                block = _read_fully(source, FRAME_BYTES)
-                put(block)
-                if not block:
-                    return
-        except Exception as error:  # noqa: BLE001 – raised again where the blocks are taken
-            put(error)
 
-    reader = threading.Thread(target=fill, name="archive-read-ahead", daemon=True)
-    reader.start()
-    try:
-        while block := blocks.get():
-            if isinstance(block, BaseException):
-                raise block
-            yield block
-    finally:
-        stopped.set()
+def _fill_from(source: Readable) -> Callable[[memoryview], int]:
+    """Reads into a buffer, without a copy where the source can, and says how much; 0 at the end."""
+    read_into = getattr(source, "readinto1", None) or getattr(source, "readinto", None)
+    if read_into is not None:
+        return lambda buffer: int(read_into(buffer) or 0)
 
+    def copy(buffer: memoryview) -> int:
+        piece = source.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
-def _read_fully(source: Readable, size: int) -> bytes:
-    pieces: list[bytes] = []
-    while size and (piece := source.read(size)):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
+    return copy
 
 
 def read_archive(source: Readable, expected: Stored) -> Iterator[bytes]:

@@ -16,7 +16,14 @@ from deploy.reporting.report import Step
 
 from .archive import ArchiveDamaged, Stored, read_archive
 from .engines import identity_of
-from .findings import ARCHIVE_DAMAGED, BACKUP_MISSING, FOREIGN_BACKUP, MANIFEST_DAMAGED, UNREADABLE
+from .findings import (
+    ARCHIVE_DAMAGED,
+    BACKUP_MISSING,
+    FOREIGN_BACKUP,
+    LATEST_UNREADABLE,
+    MANIFEST_DAMAGED,
+    UNREADABLE,
+)
 from .manifest import Manifest, Part
 from .naming import MANIFEST, Identity, is_id
 
@@ -75,14 +82,12 @@ def read_manifest(
         environment: take it from another environment of this project.
 
     Raises:
-        Refusal: deploy.B001 absent; deploy.B002 damaged; deploy.B011 it is another environment's.
+        Refusal: deploy.B001 absent; deploy.B002 damaged; deploy.B011 it is another environment's; deploy.B095
+            the newest is damaged, and `latest` was asked for.
     """
     identity = _identity(conf, environment)
     if backup_id == "latest":
-        manifests = scan(conf, bucket, environment=environment).manifests
-        if not manifests:
-            raise Refusal(BACKUP_MISSING(id=backup_id, identity=identity))
-        return manifests[0]
+        return _latest(identity, scan(conf, bucket, environment=environment))
     if not is_id(backup_id):
         raise Refusal(BACKUP_MISSING(id=backup_id, identity=identity))
     name = identity.object_name(backup_id, MANIFEST)
@@ -153,6 +158,18 @@ def _read(bucket: Bucket, identity: Identity, backup_id: str, generation: int) -
     if (manifest.identity, manifest.id) != (identity, backup_id):
         raise ValueError(f"it says that it is {manifest.id} of {manifest.identity}")
     return manifest
+
+
+def _latest(identity: Identity, found: Catalog) -> Manifest:
+    newest = found.manifests[0] if found.manifests else None
+    for finding in found.unreadable:
+        backup_id = (finding.place or "").split("/")[-2]
+        if newest is None or backup_id > newest.id:
+            older = newest.id if newest else "none"
+            raise Refusal(finding, LATEST_UNREADABLE(identity=identity, id=backup_id, older=older))
+    if newest is None:
+        raise Refusal(BACKUP_MISSING(id="latest", identity=identity))
+    return newest
 
 
 def _elsewhere(bucket: Bucket, identity: Identity, backup_id: str) -> Finding:

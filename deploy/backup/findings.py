@@ -162,3 +162,10 @@ SEQUENCE_DIFFERS = FindingType(
     "New rows would take numbers that are given already; do not rely on this backup: "
     "python manage.py backupdb",
 )
+LATEST_UNREADABLE = FindingType(
+    "deploy.B095",
+    "error",
+    "The newest backup of {identity}, {id}, cannot be read; the newest that can be is {older}.",
+    "Name the one you mean instead of latest: python manage.py backups list",
+    why="What is newer than the older one would be lost without a word.",
+)

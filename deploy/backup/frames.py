@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-# Ours hold 4 MiB. A forged one must not make us allocate gigabytes.
+# Ours hold 1 MiB, earlier ones 4. A forged one must not make us allocate gigabytes.
 _LARGEST_FRAME_BYTES = 8 * 1024 * 1024
 _LONGEST_HEADER_BYTES = 18
 _BLOCK_HEADER_BYTES = 3
 _CHECKSUM_BYTES = 4
 _RLE, _RESERVED = 1, 3
 _THREADS = 2  # zstd lets go of the interpreter's lock; a third would only wait for the bucket or the disk
-_AHEAD = 4  # frames being decoded or waiting to be taken: at most 64 MiB
+_AHEAD = 4  # frames being decoded or waiting to be taken: at most 16 MiB of ours
 
 
 class FrameDamaged(ValueError):  # noqa: N818 – reads as the fact it is

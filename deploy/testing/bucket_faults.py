@@ -14,7 +14,7 @@ KINDS = {
     "put": ("error", "timeout", "slow", "lost", "duplicate"),
     "open_write": ("error", "timeout", "slow", "partial", "lost", "duplicate"),
     "list": ("error", "timeout", "slow", "partial"),
-    "delete": ("error", "timeout", "slow", "missing", "lost", "duplicate"),
+    "delete": ("error", "timeout", "slow", "lost", "duplicate"),
 }
 KILLS = ("kill", "kill_after")
 _LONGEST_SECONDS = 60.0
@@ -29,7 +29,7 @@ class BucketFault:
             `error`: nothing is done, and BucketError is raised.
             `timeout`: waits `seconds`, then the same; of `open_write` only when the block is left.
             `slow`: waits `seconds`, then all is well.
-            `missing`: there seems to be no such object (`stat`: None; the others: ObjectMissing).
+            `missing`: there seems to be no such object: None of `stat`, else ObjectMissing.
             `partial`: BucketError after `after` bytes, or objects of a listing. Nothing becomes visible.
             `corrupt`: one bit is wrong, and the checksum finds it: ObjectCorrupt, with the last byte.
             `flip`: one bit is wrong, and no checksum of the store's finds it.

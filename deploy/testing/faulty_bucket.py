@@ -173,8 +173,6 @@ class FaultyBucket:
 
     def delete(self, name: str, *, if_generation: int | None = None) -> None:
         fault = self._begin("delete", name)
-        if fault and fault.kind == "missing":
-            raise ObjectMissing(f"{self.url}/{name} does not exist")
         self._bucket.delete(name, if_generation=if_generation)
         self._end(fault, name, again=ObjectMissing)
 

@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
 _OBJECTS = re.compile(r"/storage/v1/b/([^/]+)/o")
+_RESTORE = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)/restore")
+_COPY = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)/(copyTo|rewriteTo)/b/([^/]+)/o/([^/]+)")
 _BUCKET = re.compile(r"/storage/v1/b/([^/]+)")
 _UPLOAD = re.compile(r"(?:/resumable)?/upload/storage/v1/b/([^/]+)/o")
 
@@ -53,12 +55,61 @@ def _routed(gcs: GCSServer, request: Request) -> Answer:
         return _object(gcs, request, unquote(match.group(1)), unquote(match.group(2)))
     if (match := _OBJECTS.fullmatch(request.path)) and request.method == "GET":
         page = list_page(
-            gcs.store.bucket(unquote(match.group(1))), request.query, url=gcs.url, page_size=gcs.page_size
+            _listed(gcs, unquote(match.group(1)), request),
+            request.query,
+            url=gcs.url,
+            page_size=gcs.page_size,
         )
         return json_answer(partial(page, request.query.get("fields", "*")))
+    if (match := _RESTORE.fullmatch(request.path)) and request.method == "POST":
+        return _restore(gcs, request, *map(unquote, match.groups()))
+    if (match := _COPY.fullmatch(request.path)) and request.method == "POST":
+        return _copy(gcs, request, *map(unquote, match.groups()))
     if (match := _BUCKET.fullmatch(request.path)) and request.method == "GET":
         return _bucket(gcs, unquote(match.group(1)))
     raise ApiError(404, f"{request.method} {request.path} is not served here.", "notFound")
+
+
+def _listed(gcs: GCSServer, bucket: str, request: Request) -> Iterable[StoredObject]:
+    """Live objects, or with `versions` noncurrent ones too, or with `softDeleted` only what is that."""
+    # The Python client writes "True".
+    versions, soft_deleted = (
+        request.query.get(name, "").lower() == "true" for name in ("versions", "softDeleted")
+    )
+    if versions and soft_deleted:
+        raise ApiError(400, "versions and softDeleted cannot both be set.")
+    if versions or soft_deleted:
+        return gcs.store.generations(bucket, soft_deleted=soft_deleted)
+    return gcs.store.bucket(bucket).values()
+
+
+def _restore(gcs: GCSServer, request: Request, bucket: str, name: str) -> Answer:
+    """https://cloud.google.com/storage/docs/json_api/v1/objects/restore"""
+    generation = integer(request.query, "generation")
+    if generation is None:
+        raise ApiError(400, "Required parameter: generation", "required")
+    stored = gcs.store.restore(bucket, name, generation, Preconditions.of(request.query))
+    return json_answer(stored.resource(gcs.url))
+
+
+def _copy(
+    gcs: GCSServer, request: Request, bucket: str, name: str, method: str, to_bucket: str, to_name: str
+) -> Answer:
+    """https://cloud.google.com/storage/docs/json_api/v1/objects copy, rewrite; always in one step."""
+    source = gcs.store.get(bucket, name, Preconditions(), integer(request.query, "sourceGeneration"))
+    resource = gcs.store.copy(source, to_bucket, to_name, Preconditions.of(request.query)).resource(gcs.url)
+    if method == "copyTo":
+        return json_answer(resource)
+    size = str(len(source.data))
+    return json_answer(
+        {
+            "kind": "storage#rewriteResponse",
+            "done": True,
+            "totalBytesRewritten": size,
+            "objectSize": size,
+            "resource": resource,
+        }
+    )
 
 
 def _bucket(gcs: GCSServer, name: str) -> Answer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .gcs_objects import ApiError, StoredObject
@@ -13,40 +14,48 @@ MAX_RESULTS = 1000
 
 
 def list_page(
-    objects: Mapping[str, StoredObject], query: Mapping[str, str], *, url: str, page_size: int = MAX_RESULTS
+    objects: Iterable[StoredObject], query: Mapping[str, str], *, url: str, page_size: int = MAX_RESULTS
 ) -> dict[str, Any]:
-    """One page in byte order (https://cloud.google.com/storage/docs/json_api/v1/objects/list).
+    """One page in byte order of names, generations of a name from old to new.
+
+    https://cloud.google.com/storage/docs/json_api/v1/objects/list
 
     Honours prefix, delimiter, startOffset, endOffset, maxResults and pageToken. With a delimiter, names are
     folded into `prefixes`, which count as results.
     """
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     limit = min(_positive(query, "maxResults", MAX_RESULTS), page_size)
-    after = _decode_token(query["pageToken"]) if query.get("pageToken") else ""
+    after = _decode_token(query["pageToken"]) if query.get("pageToken") else (b"", 0)
     items: list[dict[str, Any]] = []
     prefixes: list[str] = []
-    last = ""
-    for name in sorted(objects, key=str.encode):
-        key = name
+    last = after
+    ordered = sorted(objects, key=_place)
+    for stored in ordered[bisect_right(ordered, after, key=_place) :]:
+        name = key = stored.name
         if not name.startswith(prefix) or name < query.get("startOffset", ""):
             continue
         if query.get("endOffset") and name >= query["endOffset"]:
             continue
         if delimiter and delimiter in name[len(prefix) :]:
             key = prefix + name[len(prefix) :].partition(delimiter)[0] + delimiter
-        if key.encode() <= after.encode() or key in prefixes[-1:]:
+        place = _place(stored) if key == name else (key.encode(), 0)
+        if place <= after or key in prefixes[-1:]:
             continue
         if len(items) + len(prefixes) == limit:
             page = {"kind": "storage#objects", "items": items, "nextPageToken": _encode_token(last)}
             return page | ({"prefixes": prefixes} if prefixes else {})
-        last = key
+        last = place
         if key == name:
-            items.append(objects[name].resource(url))
+            items.append(stored.resource(url))
         else:
             prefixes.append(key)
     return {"kind": "storage#objects"} | {
         key: value for key, value in (("items", items), ("prefixes", prefixes)) if value
     }
+
+
+def _place(stored: StoredObject) -> tuple[bytes, int]:
+    return stored.name.encode(), stored.generation
 
 
 def partial(resource: Any, fields: str) -> Any:
@@ -89,12 +98,13 @@ def _positive(query: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _encode_token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
+def _encode_token(place: tuple[bytes, int]) -> str:
+    return base64.urlsafe_b64encode(place[0] + b"\0%d" % place[1]).decode()
 
 
-def _decode_token(token: str) -> str:
+def _decode_token(token: str) -> tuple[bytes, int]:
     try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+        name, _, generation = base64.b64decode(token, altchars=b"-_", validate=True).rpartition(b"\0")
+        return name, int(generation)
     except ValueError:
         raise ApiError(400, "Invalid value for pageToken") from None

@@ -10,21 +10,16 @@ import hashlib
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from deploy.buckets.streams import crc32c
 
-# What a client may set on an object (insert and patch) and our field for it.
-WRITABLE = {
-    "contentType": "content_type",
-    "cacheControl": "cache_control",
-    "contentEncoding": "content_encoding",
-    "contentDisposition": "content_disposition",
-    "contentLanguage": "content_language",
-}
+from .gcs_history import History
+from .gcs_objects_stored import WRITABLE, StoredObject
+
+__all__ = ["ApiError", "ObjectStore", "Preconditions", "StoredObject", "integer"]
 
 
 class ApiError(Exception):
@@ -38,54 +33,6 @@ class ApiError(Exception):
         """The body of the answer."""
         detail = {"message": self.message, "domain": "global", "reason": self.reason}
         return {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One generation of one object; `crc32c` and `md5` are base64 as in the API."""
-
-    bucket: str
-    name: str
-    data: bytes
-    generation: int
-    metageneration: int
-    crc32c: str
-    md5: str
-    created: datetime
-    updated: datetime
-    content_type: str = "application/octet-stream"
-    cache_control: str = ""
-    content_encoding: str = ""
-    content_disposition: str = ""
-    content_language: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def etag(self) -> str:
-        return base64.b64encode(f"{self.generation}/{self.metageneration}".encode()).decode()
-
-    def resource(self, url: str) -> dict[str, Any]:
-        """The Objects resource (https://cloud.google.com/storage/docs/json_api/v1/objects#resource)."""
-        path = f"/storage/v1/b/{self.bucket}/o/{quote(self.name, safe='')}"
-        resource: dict[str, Any] = {
-            "kind": "storage#object",
-            "id": f"{self.bucket}/{self.name}/{self.generation}",
-            "selfLink": url + path,
-            "mediaLink": f"{url}/download{path}?generation={self.generation}&alt=media",
-            "bucket": self.bucket,
-            "name": self.name,
-            "generation": str(self.generation),
-            "metageneration": str(self.metageneration),
-            "size": str(len(self.data)),
-            "crc32c": self.crc32c,
-            "md5Hash": self.md5,
-            "etag": self.etag,
-            "storageClass": "STANDARD",
-            "timeCreated": _rfc3339(self.created),
-            "updated": _rfc3339(self.updated),
-        }
-        resource |= {key: value for key, name in WRITABLE.items() if (value := getattr(self, name))}
-        return resource | ({"metadata": dict(self.metadata)} if self.metadata else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +81,30 @@ class Preconditions:
 
 
 class ObjectStore:
-    """Buckets and their live objects. One lock makes every call atomic, as GCS's strong consistency does
-    (https://cloud.google.com/storage/docs/consistency)."""
+    """Buckets, their live objects and older generations.
+
+    One lock makes every call atomic, as GCS's strong consistency does
+    (https://cloud.google.com/storage/docs/consistency).
+    """
 
     def __init__(self) -> None:
         self._buckets: dict[str, dict[str, StoredObject]] = {}
+        self._histories: dict[str, History] = {}
         self._last_generation = 0
         self._guard = threading.RLock()
 
-    def create_bucket(self, name: str) -> None:
+    def create_bucket(self, name: str, *, versioning: bool = False, soft_delete: bool = False) -> None:
+        """Google's default is soft delete without versioning; ours is neither."""
         with self._guard:
             self._buckets.setdefault(name, {})
+            self._histories.setdefault(name, History(versioning, soft_delete))
+
+    def generations(self, bucket: str, *, soft_deleted: bool = False) -> list[StoredObject]:
+        """Every live and noncurrent generation, or the soft-deleted ones. Raises ApiError 404."""
+        with self._guard:
+            live = list(self._live(bucket).values())
+            history = self._histories[bucket]
+            return list(history.soft_deleted.values()) if soft_deleted else [*live, *history.older()]
 
     def bucket(self, name: str) -> dict[str, StoredObject]:
         """A copy of the bucket's objects by name. Raises ApiError 404."""
@@ -156,7 +116,9 @@ class ObjectStore:
     ) -> StoredObject:
         """For reading. Raises ApiError 404, 412, 304."""
         with self._guard:
-            current = self._existing(bucket, name, generation)
+            self._live(bucket)
+            older = self._histories[bucket].noncurrent.get((name, generation or 0))
+            current = older or self._existing(bucket, name, generation)
             preconditions.check(current, reading=True)
             return current
 
@@ -172,6 +134,9 @@ class ObjectStore:
 
         Raises ApiError 400, 404 (no bucket), 412.
         """
+        properties: dict[str, Any] = {
+            ours: str(resource[key]) for key, ours in WRITABLE.items() if resource.get(key)
+        }
         new = StoredObject(
             bucket,
             name,
@@ -183,7 +148,7 @@ class ObjectStore:
             created=datetime.now(UTC),
             updated=datetime.now(UTC),
             metadata=dict(resource.get("metadata") or {}),
-            **{ours: str(resource[key]) for key, ours in WRITABLE.items() if resource.get(key)},
+            **properties,
         )
         for key, actual in (("crc32c", new.crc32c), ("md5Hash", new.md5)):
             if resource.get(key) not in (None, actual):
@@ -191,11 +156,34 @@ class ObjectStore:
                     400, f"Provided {key} {resource[key]!r} doesn't match calculated {key} {actual!r}."
                 )
         with self._guard:
-            objects = self._live(bucket)
-            preconditions.check(objects.get(name))
-            self._last_generation = max(time.time_ns() // 1000, self._last_generation + 1)
-            new = objects[name] = replace(new, generation=self._last_generation)
-            return new
+            return self._put(new, preconditions)
+
+    def copy(
+        self, source: StoredObject, bucket: str, name: str, preconditions: Preconditions
+    ) -> StoredObject:
+        """Write the content and properties of `source` again. Raises ApiError 404 (no bucket), 412."""
+        now = datetime.now(UTC)
+        new = replace(
+            source,
+            bucket=bucket,
+            name=name,
+            metageneration=1,
+            created=now,
+            updated=now,
+            deleted=None,
+            soft_deleted=None,
+        )
+        with self._guard:
+            return self._put(new, preconditions)
+
+    def restore(self, bucket: str, name: str, generation: int, preconditions: Preconditions) -> StoredObject:
+        """Make a soft-deleted generation live again, as a new one. Raises ApiError 404, 412."""
+        with self._guard:
+            self._live(bucket)
+            source = self._histories[bucket].soft_deleted.get((name, generation))
+            if source is None:
+                raise ApiError(404, f"No such object: {bucket}/{name}#{generation}", "notFound")
+            return self.copy(source, bucket, name, preconditions)
 
     def patch(
         self, bucket: str, name: str, changes: Mapping[str, Any], preconditions: Preconditions
@@ -225,8 +213,11 @@ class ObjectStore:
     ) -> None:
         """Raises ApiError 404, 412."""
         with self._guard:
+            objects, history = self._live(bucket), self._histories[bucket]
+            if generation is not None and history.delete_noncurrent(name, generation):
+                return
             preconditions.check(self._existing(bucket, name, generation))
-            del self._live(bucket)[name]
+            history.retire(objects.pop(name), for_good=generation is not None)
 
     def damage(self, bucket: str, name: str) -> None:
         """Flip a bit of the stored bytes and keep the checksums: what GCS promises never to do."""
@@ -234,6 +225,16 @@ class ObjectStore:
             current = self._existing(bucket, name, None)
             data = bytes([current.data[0] ^ 1]) + current.data[1:]
             self._live(bucket)[name] = replace(current, data=data)
+
+    def _put(self, new: StoredObject, preconditions: Preconditions) -> StoredObject:
+        objects = self._live(new.bucket)
+        before = objects.get(new.name)
+        preconditions.check(before)
+        self._last_generation = max(time.time_ns() // 1000, self._last_generation + 1)
+        stored = objects[new.name] = replace(new, generation=self._last_generation)
+        if before is not None:
+            self._histories[new.bucket].retire(before)
+        return stored
 
     def _live(self, bucket: str) -> dict[str, StoredObject]:
         if bucket not in self._buckets:
@@ -255,7 +256,3 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
         return int(query[name])
     except ValueError:
         raise ApiError(400, f"Invalid value for {name}: {query[name]!r}") from None
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -14,7 +14,9 @@ Google's documentation that it follows. It also fails on demand:
 
     server.faults.add(Fault(lose_response=True), when=lambda request: request.is_upload)
 
-Not there: object versioning, access control, signed URLs, the XML and gRPC interfaces, compose and rewrite.
+`server.store.create_bucket(name, versioning=True, soft_delete=True)` makes one that keeps old generations.
+
+Not there: access control, signed URLs, the XML and gRPC interfaces, compose.
 Everything is in memory.
 """
 

@@ -246,5 +246,5 @@ def test_whatever_the_bucket_does_the_lock_is_held_or_refused(
         refused = [finding.id for finding in refusal.findings]
     assert refused in (None, ["deploy.L011"])
     # A lock that could not be given back expires; nothing else is left of a failure.
-    stays = fault.method == "delete" and fault.kind in ("error", "timeout", "missing")
+    stays = fault.method == "delete" and fault.kind in ("error", "timeout")
     assert (read_lock(conf, bucket) is not None) is stays

@@ -71,8 +71,9 @@ def keepers(conf: DeployConf) -> list[Keeper]:
 
     Each is imported only where it is asked for: what it needs may not be installed.
     """
-    found: list[Keeper] = []
-    # configuration: always, first
+    from .configuration import ConfigurationKeeper
+
+    found: list[Keeper] = [ConfigurationKeeper(conf)]
     # media: conf.backup.media_bucket
     if conf.backup.firestore and conf.backup.firestore.portable:
         from .firestore import FirestoreKeeper
