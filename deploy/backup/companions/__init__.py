@@ -75,6 +75,10 @@ def keepers(conf: DeployConf) -> list[Keeper]:
 
     found: list[Keeper] = [ConfigurationKeeper(conf)]
     # media: conf.backup.media_bucket
+    if conf.backup.firestore and conf.backup.firestore.managed_export:
+        from .firestore_managed import ManagedFirestoreKeeper
+
+        found.append(ManagedFirestoreKeeper(conf.backup.firestore))
     if conf.backup.firestore and conf.backup.firestore.portable:
         from .firestore import FirestoreKeeper
 

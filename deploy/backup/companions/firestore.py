@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.backup.firestore.connection import connected, database_of
+from deploy.backup.firestore.connection import Database, connected, database_of
 from deploy.backup.firestore.export import FILE, export
 from deploy.backup.firestore.findings import SKEWED
 from deploy.backup.firestore.restore import KIND
@@ -19,6 +19,21 @@ from . import Folder
 
 # Up to this, a moment on a whole minute is as near as Firestore shows one.
 _NEAR_SECONDS = 60
+
+
+def add_skew(folder: Folder, database: Database, moment: datetime, step: Step) -> float:
+    """Seconds from the database's snapshot to what was kept; more than a minute is a finding."""
+    seconds = round((moment - folder.created).total_seconds(), 3)
+    if abs(seconds) > _NEAR_SECONDS:
+        step.add(
+            SKEWED(
+                moment=moment.isoformat(),
+                seconds=seconds,
+                project=database.project,
+                name=database.name,
+            )
+        )
+    return seconds
 
 
 class FirestoreKeeper:
@@ -47,16 +62,7 @@ class FirestoreKeeper:
             reason = "; ".join(finding.message for finding in refusal.findings)
             facts |= {"state": "failed", "reason": reason}
             return Companion(self.kind, datetime.now(UTC), None, facts)
-        skew_seconds = round((kept.moment - folder.created).total_seconds(), 3)
-        if abs(skew_seconds) > _NEAR_SECONDS:
-            step.add(
-                SKEWED(
-                    moment=kept.moment.isoformat(),
-                    seconds=skew_seconds,
-                    project=database.project,
-                    name=database.name,
-                )
-            )
+        skew_seconds = add_skew(folder, database, kept.moment, step)
         return Companion(
             self.kind,
             kept.moment,

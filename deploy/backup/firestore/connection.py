@@ -106,10 +106,11 @@ def refusing(database: Database, action: str, role: str) -> Iterator[None]:
     """
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
+    from requests import RequestException
 
     try:
         yield
-    except (GoogleAPIError, GoogleAuthError) as error:
+    except (GoogleAPIError, GoogleAuthError, RequestException) as error:
         raise Refusal(finding_of(error, database, action, role)) from error
 
 
@@ -140,5 +141,9 @@ def failed(database: Database, action: str, reason: object) -> Finding:
 
 def reason_of(error: Exception) -> str:
     """The first line of what the API said, as part of a sentence."""
+    from requests import RequestException
+
+    if isinstance(error, RequestException):  # its text is of the library's objects
+        return f"its service does not answer ({type(error).__name__})"
     text = str(getattr(error, "message", "") or error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")[:300]

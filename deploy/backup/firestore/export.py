@@ -95,7 +95,7 @@ def export(
             try:
                 part = store(_pieces(client, database, moment, digest, progress))
             except (exceptions.FailedPrecondition, exceptions.InvalidArgument) as error:
-                if not _of_its_moment(error):
+                if not of_its_moment(error):
                     raise
                 refusal = Refusal(
                     VERSIONS_GONE(
@@ -115,10 +115,10 @@ def export(
     raise refusal
 
 
-def _of_its_moment(error: Exception) -> bool:
+def of_its_moment(error: Exception) -> bool:
     """It is the time that was refused: too old, not a whole minute, or ahead of Google's clock."""
     text = str(error).lower()
-    return any(words in text for words in ("read_time", "read time", "snapshot version", "snapshot time"))
+    return any(words in text for words in ("read_time", "read time", "snapshot"))
 
 
 def _pieces(
