@@ -13,12 +13,15 @@ from .manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Rows and digests by table, number of schema objects by kind, spans of sequences (see `Manifest`)."""
+    """Rows, digests and samples by table, number of schema objects by kind, spans of sequences: what a
+    `Manifest` says of them.
+    """
 
     tables: dict[str, int]
     digests: dict[str, str] = field(default_factory=dict)
     objects: dict[str, int] = field(default_factory=dict)
     sequences: dict[str, list[int]] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
 
 
 def differences(manifest: Manifest, restored: Contents) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from .companions import Folder, keepers
 from .engines import engine_of
 from .manifest import Manifest
 from .naming import MANIFEST, Identity, new_id
-from .store import store_archive
+from .parts import store_parts
 
 
 def create_backup(
@@ -23,8 +23,8 @@ def create_backup(
 ) -> Manifest:
     """Back up the configured database and return the manifest, which is in the bucket by then.
 
-    Nothing is visible before the archive is whole, and no backup exists before its manifest, whenever this
-    is killed. The dump program's exit code is checked before the archive is let into the bucket.
+    Nothing is visible before every archive is whole, and no backup exists before its manifest, whenever this
+    is killed. The dump programs' exit codes are checked before an archive is let into the bucket.
 
     Args:
         release: what it is taken for; part of the id.
@@ -43,16 +43,15 @@ def create_backup(
     backup_id = new_id(created, release)
     guard()
     with engine.source() as source:
-        part, facts = store_archive(
+        parts, facts = store_parts(
             bucket,
             identity,
             backup_id,
             engine.archive,
-            source.stream,
+            source,
             level=conf.backup.compression_level,
             guard=guard,
-            finish=source.finish,
-            progress=lambda raw_bytes: step.progress(raw_bytes, unit="bytes"),
+            step=step,
         )
     folder = Folder(bucket, identity, backup_id, created, conf.backup.compression_level, guard)
     companions = tuple(keeper.keep(folder, step) for keeper in keepers(conf))
@@ -67,9 +66,10 @@ def create_backup(
         release=release,
         created=created,
         duration_seconds=round(time.monotonic() - began, 3),
-        parts=(part,),
+        parts=parts,
         tables=facts.contents.tables,
         digests=facts.contents.digests,
+        samples=facts.contents.samples,
         digest_method=facts.digest_method,
         objects=facts.contents.objects,
         sequences=facts.contents.sequences,

@@ -8,6 +8,7 @@ fork, because a `preexec_fn` is unsafe in a process with threads. Elsewhere the 
 from __future__ import annotations
 
 import collections
+import fcntl
 import os
 import re
 import signal
@@ -33,6 +34,7 @@ os.execv(argv[0], argv)
 
 _LAST_LINES = 20
 _GRACE_SECONDS = 2.0
+_PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may have
 
 
 class ClientProgram:
@@ -85,6 +87,12 @@ class ClientProgram:
         code = self.process.returncode
         return f"killed by signal {-code}" if code is not None and code < 0 else "it gave no reason"
 
+    def kill(self) -> None:
+        """End the program at once, from any thread; what reads its output comes to the end of it."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """End the program and everything it started: politely, then not."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -126,8 +134,18 @@ def running(
         stderr=subprocess.PIPE,
         process_group=0,
     )
+    if process.stdout is not None:
+        _widen(process.stdout)
     program = ClientProgram(process)
     try:
         yield program
     finally:
         program.end()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let more wait in the pipe than the 64 KiB that Linux begins with (fcntl(2), F_SETPIPE_SZ)."""
+    if sys.platform == "linux":
+        # Refused where the user has too much in pipes already: then it stays as it is.
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -119,6 +119,11 @@ def connect_maintenance(alias: str) -> Connection[Any]:
     return connect(alias, _MAINTENANCE)
 
 
+def limit_lock_wait(connection: Connection[Any], seconds: int) -> None:
+    """Let a statement of the connection's transaction fail when it has waited so long for a lock."""
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
+
+
 def major(connection: Connection[Any]) -> int:
     """The server's major version."""
     return connection.info.server_version // 10000

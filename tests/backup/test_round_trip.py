@@ -141,17 +141,6 @@ def test_rows_that_arrive_meanwhile_are_in_neither_the_dump_nor_the_counts(
     assert step.findings == []
 
 
-def test_tables_over_the_limit_are_counted_without_a_digest(
-    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard
-) -> None:
-    manifest = take(replace(conf, backup=replace(conf.backup, digest_limit_bytes=20_000)), bucket, no_guard)
-
-    assert manifest.tables["public.person"] == 502
-    assert "public.person" not in manifest.digests
-    assert "public.dog" in manifest.digests
-    assert "20000 bytes" in manifest.digest_method
-
-
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -276,22 +265,3 @@ def test_a_sequence_that_goes_on_during_the_dump_is_no_difference(
     assert manifest.sequences["public.down"] == [-3, -1]
     assert query("SELECT nextval('tickets')", scratch) == [(1021,)]
     assert step.findings == []
-
-
-def test_many_sequences_are_read_in_a_few_statements(
-    conf: DeployConf, live: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from deploy.backup.engines import postgresql_contents
-    from deploy.databases import postgresql as server
-
-    from .conftest import ALIAS
-
-    monkeypatch.setattr(postgresql_contents, "_SEQUENCES_AT_ONCE", 4)
-    with server.connect(ALIAS) as connection:
-        connection.execute("".join(f'CREATE SEQUENCE "s ""{n}" START {n};' for n in range(1, 12)))
-        connection.execute('SELECT setval(\'"s ""3"\', 9223372036854775807)')
-        numbers = postgresql_contents.next_numbers(connection)
-
-    assert len(numbers) == 11
-    assert numbers['public.s "2'] == 2
-    assert numbers['public.s "3'] == 2**63  # at its end

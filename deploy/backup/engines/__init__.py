@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -33,13 +33,41 @@ class SourceFacts:
     findings: tuple[Finding, ...] = ()
 
 
-class Source(Protocol):
-    """A database being read out, as of one moment."""
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One archive's raw bytes.
 
-    stream: Readable
+    Attributes:
+        end: call it at the end of `raw`; raises Refusal if that was not the whole of it.
+        tables: as in `Part`.
+    """
+
+    raw: Readable
+    end: Callable[[], None]
+    tables: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """A database being read out, as of one moment.
+
+    Attributes:
+        streams: to be read side by side; the first holds the schema.
+        snapshot: where the same moment can be read again as long as the source is open: the exported
+            snapshot's id, or the path of a copy.
+    """
+
+    streams: tuple[Stream, ...]
+    snapshot: str
+
+    @property
+    def expected_bytes(self) -> int:
+        """About how much all of them will give, as far as is known now; 0: nothing is known yet."""
+
+    def stop(self) -> None:
+        """Make every stream end early, since the backup has failed."""
 
     def finish(self) -> SourceFacts:
-        """Call at the end of the stream. Raises Refusal if it was not the whole database."""
+        """Call at the end of all streams. Raises Refusal if what they were read from can't be described."""
 
 
 class Engine(Protocol):

@@ -19,7 +19,7 @@ from deploy.databases import postgresql as server
 from deploy.databases.swap import rename, swap
 from deploy.reporting.findings import Refusal
 
-from .postgresql_contents import measure, next_numbers, spans
+from .postgresql_contents import measure_like, sequences, spans
 from .postgresql_dump import Dump, dump
 from .postgresql_restore import restore
 
@@ -51,9 +51,9 @@ class PostgreSQL:
 
     def contents(self, name: str, manifest: Manifest) -> Contents:
         with server.connect(self.alias, name) as connection:
-            found = measure(connection, limit_bytes=0, digested=manifest.digests.keys())
-            numbers = next_numbers(connection)
-            return dataclasses.replace(found, sequences=spans(numbers, numbers))
+            found = measure_like(connection, digested=manifest.digests.keys(), samples=manifest.samples)
+            positions = sequences(connection)
+            return dataclasses.replace(found, sequences=spans(positions, positions))
 
     def check_name(self, name: str) -> str:
         if not name or "\0" in name:

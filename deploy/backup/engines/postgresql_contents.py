@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy.backup.contents import Contents
 
+from .postgresql_digests import Table, count_and_digest, sample_of, tables
+
 if TYPE_CHECKING:
     from psycopg import Connection
-
-DIGEST_METHOD = (
-    "sum of hashtextextended(row::text, 0) over the rows, without an order; tables up to {limit} bytes"
-)
 
 # The text of a value must not depend on who asks: these are all the settings that output functions read.
 _SETTINGS = {
@@ -29,7 +28,7 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
 }
 
-# What pg_dump dumps the data of: plain tables and partitions, not those that an extension brings along.
+# Everything but temporary and system objects, and those that an extension brings along.
 _OWN = """
 WITH own AS (
     SELECT c.oid, c.relkind, c.relname, n.nspname, c.relowner, c.relacl
@@ -38,9 +37,6 @@ WITH own AS (
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                       AND d.objid = c.oid AND d.deptype = 'e')
 )
-"""
-_TABLES = """
-SELECT nspname, relname, pg_table_size(oid) FROM own WHERE relkind = 'r' ORDER BY nspname, relname
 """
 # Not-null constraints are rows of pg_constraint only since PostgreSQL 18, so they are left out.
 _OBJECTS = """
@@ -68,7 +64,8 @@ UNION ALL SELECT 'types', count(*) FROM pg_type t JOIN pg_namespace n ON n.oid =
 UNION ALL SELECT 'large objects', count(*) FROM pg_largeobject_metadata
 """
 _SEQUENCES = """
-SELECT own.nspname, own.relname, s.seqincrement FROM own JOIN pg_sequence s ON s.seqrelid = own.oid
+SELECT own.nspname, own.relname, s.seqincrement, s.seqmin, s.seqmax
+FROM own JOIN pg_sequence s ON s.seqrelid = own.oid
 ORDER BY own.nspname, own.relname
 """
 _SEQUENCES_AT_ONCE = 100
@@ -78,71 +75,104 @@ SELECT count(*) FROM own WHERE EXISTS (
 """
 
 
-def measure(
-    connection: Connection[Any], *, limit_bytes: int, digested: Collection[str] | None = None
-) -> Contents:
-    """Rows of every table, digests of those up to `limit_bytes`, and the number of objects by kind.
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a sequence gives next (beyond its bounds where it is at its end), its step and its bounds."""
+
+    next_number: int
+    increment: int
+    lowest: int
+    highest: int
+
+
+def own_tables(connection: Connection[Any]) -> list[Table]:
+    """The tables whose rows are dumped."""
+    return tables(connection, _OWN)
+
+
+def measure(connection: Connection[Any], tables: Sequence[Table], *, limit_bytes: int) -> Contents:
+    """Rows and digests of `tables`, which are all `own_tables`, and the number of objects by kind.
 
     The digest of a table is the sum over its rows of a 64-bit hash of the row's text: no order, no index,
-    no memory, one scan. With `digested`, exactly those tables get one (a restored table is smaller than
-    the one it was dumped from, so its size would decide otherwise).
+    no memory, one scan; of one that is larger than `limit_bytes`, over a sample (see `sample_of`).
     """
-    from psycopg import sql
+    # The dump has the server's other processors, and whoever uses it.
+    connection.execute("SELECT set_config('max_parallel_workers_per_gather', '0', false)")
+    return _measure(connection, tables, lambda table: sample_of(table, limit_bytes))
 
+
+def measure_like(
+    connection: Connection[Any], *, digested: Collection[str], samples: Mapping[str, int]
+) -> Contents:
+    """The same of a restored database: exactly the tables in `digested`, with exactly the `samples` (a
+    restored table is smaller than the one it was dumped from, so its size would decide otherwise).
+    """
+
+    def sample(table: Table) -> int | None:
+        return samples.get(str(table), 1) if str(table) in digested else None
+
+    return _measure(connection, own_tables(connection), sample)
+
+
+def _measure(
+    connection: Connection[Any], own: Sequence[Table], choose: Callable[[Table], int | None]
+) -> Contents:
     for key, value in _SETTINGS.items():
         connection.execute("SELECT set_config(%s, %s, false)", [key, value])
-    tables: dict[str, int] = {}
+    rows: dict[str, int] = {}
     digests: dict[str, str] = {}
-    for schema, table, size_bytes in connection.execute(_OWN + _TABLES).fetchall():
-        key = f"{schema}.{table}"
-        wanted = size_bytes <= limit_bytes if digested is None else key in digested
-        # The alias stands for the whole row; it must not be the name of a column.
-        digest = (
-            'sum(hashtextextended("deploy whole row"::text COLLATE "C", 0)::numeric)::text'
-            if wanted
-            else "NULL"
-        )
-        row = connection.execute(
-            sql.SQL('SELECT count(*), {} FROM ONLY {} AS "deploy whole row"').format(
-                sql.SQL(digest), sql.Identifier(schema, table)
-            )
-        ).fetchone()
+    samples: dict[str, int] = {}
+    for table in own:
+        sample = choose(table)
+        row = connection.execute(count_and_digest(table, sample)).fetchone()
         assert row is not None  # noqa: S101 – an aggregate without GROUP BY has one row
-        tables[key] = int(row[0])
-        if wanted:
-            digests[key] = str(row[1] or "0")
+        rows[str(table)] = int(row[0])
+        if sample is not None:
+            digests[str(table)] = str(row[1] or "0")
+            if sample > 1:
+                samples[str(table)] = sample
     objects = {str(kind): int(count) for kind, count in connection.execute(_OWN + _OBJECTS).fetchall()}
-    return Contents(tables, digests, objects)
+    return Contents(rows, digests, objects, samples=samples)
 
 
-def next_numbers(connection: Connection[Any]) -> dict[str, int]:
-    """What every sequence gives next (beyond its bounds where it is at its end), in a few statements.
+def sequences(connection: Connection[Any]) -> dict[str, Position]:
+    """Where every sequence stands, in a few statements.
 
     A sequence stands in no snapshot: this is of now, whatever the transaction sees of the tables.
     """
     from psycopg import sql
 
-    found: dict[str, int] = {}
+    found: dict[str, Position] = {}
     all_of_them = connection.execute(_OWN + _SEQUENCES).fetchall()
     for first in range(0, len(all_of_them), _SEQUENCES_AT_ONCE):
         parts = [
-            sql.SQL("SELECT {}, last_value::numeric + CASE WHEN is_called THEN {} ELSE 0 END FROM {}").format(
-                sql.Literal(f"{schema}.{name}"), sql.Literal(increment), sql.Identifier(schema, name)
+            sql.SQL("SELECT {}::int, last_value, is_called FROM {}").format(
+                sql.Literal(place), sql.Identifier(*all_of_them[place][:2])
             )
-            for schema, name, increment in all_of_them[first : first + _SEQUENCES_AT_ONCE]
+            for place in range(first, min(first + _SEQUENCES_AT_ONCE, len(all_of_them)))
         ]
-        for key, number in connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall():
-            found[str(key)] = int(number)
+        for place, last_value, is_called in connection.execute(sql.SQL(" UNION ALL ").join(parts)):
+            schema, name, increment, lowest, highest = all_of_them[place]
+            number = last_value + (increment if is_called else 0)
+            found[f"{schema}.{name}"] = Position(number, increment, lowest, highest)
     return found
 
 
-def spans(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, list[int]]:
+def spans(before: Mapping[str, Position], after: Mapping[str, Position]) -> dict[str, list[int]]:
     """Between which numbers each sequence stood from one reading to the other.
 
-    One that was set back meanwhile (setval, CYCLE) may have stood elsewhere; it is rare, and a backup that is
-    taken again has the span right.
+    One that was set back meanwhile (setval, TRUNCATE … RESTART IDENTITY, CYCLE) may have stood anywhere:
+    its span is all that it can give, up to one step beyond its end.
     """
-    return {key: sorted((number, after[key])) for key, number in before.items() if key in after}
+    found = {}
+    for key, first in before.items():
+        if (last := after.get(key)) is None:
+            continue
+        found[key] = sorted((first.next_number, last.next_number))
+        if (last.next_number - first.next_number) * first.increment < 0 or first.increment != last.increment:
+            step = max(abs(first.increment), abs(last.increment))
+            found[key] = [min(first.lowest, last.lowest) - step, max(first.highest, last.highest) + step]
+    return found
 
 
 def applied_migrations(connection: Connection[Any]) -> dict[str, list[str]]:

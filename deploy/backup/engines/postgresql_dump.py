@@ -1,11 +1,12 @@
-"""PostgreSQL read out: pg_dump through a pipe, on an exported snapshot that is counted meanwhile."""
+"""PostgreSQL read out: pg_dump through pipes, on an exported snapshot that is counted meanwhile."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -13,47 +14,60 @@ from django.db import connections
 from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
 from deploy.backup.findings import DUMP_FAILED, DUMP_TOOL_NEWER, GRANTS_NEED_ROLES
+from deploy.backup.findings_of_dump import NOT_DIGESTED
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
 from deploy.databases.child_process import ClientProgram, running
 from deploy.databases.client_tools import Tool, find_tool, libpq_environment, role_options
 from deploy.reporting.findings import Finding, Refusal
 
-from . import SourceFacts
+from . import SourceFacts, Stream
 from .postgresql_contents import (
-    DIGEST_METHOD,
+    Position,
     applied_migrations,
     extensions,
     granted_objects,
-    measure,
-    next_numbers,
+    own_tables,
+    sequences,
     spans,
 )
+from .postgresql_counting import Counting
+from .postgresql_digests import DIGEST_METHOD, Table
+from .postgresql_parts import main_arguments, part_arguments, share_out
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 # Behind an ACCESS EXCLUSIVE lock pg_dump would wait for ever, holding a snapshot that keeps vacuum away.
 _LOCK_WAIT_SECONDS = 60
+_MOST_NAMES = 3
 
 
 @contextmanager
 def dump(conf: DeployConf) -> Iterator[Dump]:
-    """pg_dump of a snapshot, and the counting of the same snapshot beside it."""
+    """pg_dump of a snapshot, by `conf.backup.jobs` processes, and the counting of that snapshot beside it."""
     import psycopg
 
-    settings = connections[conf.database].settings_dict
-    with server.connect(conf.database) as connection:
+    with server.connect(conf.database) as connection, ExitStack() as stack:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.autocommit = False
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         assert row is not None  # noqa: S101 – a function call has one row
+        snapshot = str(row[0])
         tool = find_tool("pg_dump", server_major=server.major(connection), pg_bin=conf.pg_bin)
         try:
-            numbers = next_numbers(connection)
+            # What is asked of a table's size waits for locks as its rows do. One process needs to know none.
+            server.limit_lock_wait(connection, _LOCK_WAIT_SECONDS)
+            before = sequences(connection)
+            groups = share_out(own_tables(connection), conf.backup.jobs) if conf.backup.jobs > 1 else []
+            differing = [
+                main_arguments(groups),
+                *(list(part_arguments(connection, group)) for group in groups),
+            ]
         except psycopg.Error as error:
-            raise _failed(conf, tool, str(error).partition("\n")[0]) from error
+            raise failed(conf, tool, error) from error
+        settings = connections[conf.database].settings_dict
         argv = [
             str(tool.path),
             "--format=custom",
@@ -61,76 +75,119 @@ def dump(conf: DeployConf) -> Iterator[Dump]:
             "--no-owner",
             "--no-password",
             f"--lock-wait-timeout={_LOCK_WAIT_SECONDS}s",
-            f"--snapshot={row[0]}",
+            f"--snapshot={snapshot}",
             *role_options(settings),
         ]
-        with (
-            ThreadPoolExecutor(1, thread_name_prefix="backup-count") as pool,
-            running(argv, environment=libpq_environment(settings), stdout=True) as program,
-        ):
-            # The snapshot is pg_dump's from its first answer on; it holds as long as this transaction.
-            counting = pool.submit(measure, connection, limit_bytes=conf.backup.digest_limit_bytes)
-            try:
-                yield Dump(conf, connection, tool, program, counting, numbers)
-            finally:
-                if not counting.done():
-                    connection.cancel_safe()
-                    with suppress(Exception):  # cancelled; what stops us is on its way up
-                        counting.result()
+        environment = libpq_environment(settings)
+        pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="backup-count"))
+        # The snapshot is pg_dump's from its first answer on; it holds as long as this transaction.
+        programs = [
+            stack.enter_context(running([*argv, *differences], environment=environment, stdout=True))
+            for differences in differing
+        ]
+        counting = Counting(connection, conf.backup.digest_limit_bytes)
+        counted = pool.submit(counting.run)
+        try:
+            yield Dump(conf, snapshot, connection, tool, programs, groups, counting, counted, before)
+        finally:
+            if not counted.done():
+                connection.cancel_safe()
+                with suppress(Exception):  # cancelled; what stops us is on its way up
+                    counted.result()
 
 
-def _failed(conf: DeployConf, tool: Tool, reason: str) -> Refusal:
+def failed(conf: DeployConf, tool: Tool, reason: object) -> Refusal:
+    """The dump can't be used: deploy.B003, exit code 1."""
+    text = str(reason).partition("\n")[0]
     database = server.database_name(conf.database)
-    return Refusal(DUMP_FAILED(tool=tool.path.name, database=database, reason=reason), exit_code=1)
+    return Refusal(DUMP_FAILED(tool=tool.path.name, database=database, reason=text), exit_code=1)
 
 
 class Dump:
-    """The source: pg_dump's output, and the counting of its snapshot."""
+    """The source: the output of one or more pg_dump, and the counting of their snapshot."""
 
     def __init__(
         self,
         conf: DeployConf,
+        snapshot: str,
         connection: Connection[Any],
         tool: Tool,
-        program: ClientProgram,
-        counting: Future[Contents],
-        numbers: dict[str, int],
+        programs: Sequence[ClientProgram],
+        groups: Sequence[Sequence[Table]],
+        counting: Counting,
+        counted: Future[Contents],
+        before: dict[str, Position],
     ) -> None:
-        self.stream: Readable = program.stdout
+        self.snapshot = snapshot
         self._conf = conf
         self._connection = connection
         self._tool = tool
-        self._program = program
+        self._programs = programs
         self._counting = counting
-        self._numbers = numbers
+        self._counted = counted
+        self._before = before
+        self._after: dict[str, Position] = {}
+        main, *others = programs
+        self.streams: tuple[Stream, ...] = (
+            Stream(_Noting(main.stdout, self._read_sequences), partial(self._end, main)),
+            *(
+                Stream(other.stdout, partial(self._end, other), tuple(map(str, group)))
+                for other, group in zip(others, groups, strict=True)
+            ),
+        )
+
+    @property
+    def expected_bytes(self) -> int:
+        return self._counting.expected_bytes
+
+    def stop(self) -> None:
+        for program in self._programs:
+            program.kill()
 
     def finish(self) -> SourceFacts:
         import psycopg
 
         try:
-            if self._program.finish() != 0:
-                # A count that failed has ended the transaction and its snapshot: that is the cause.
-                if self._counting.done():
-                    self._counting.result()
-                raise _failed(self._conf, self._tool, self._program.reason)
-            contents = self._counting.result()
-            sequences = spans(self._numbers, next_numbers(self._connection))
+            contents = self._counted.result()
             # The counting set a search_path of its own; Django's table is found with the alias's.
             self._connection.execute("RESET search_path")
             return SourceFacts(
                 server_version=str(self._connection.info.parameter_status("server_version")).split()[0],
                 client_version=str(self._tool.major),
-                contents=dataclasses.replace(contents, sequences=sequences),
+                contents=dataclasses.replace(contents, sequences=spans(self._before, self._after)),
                 digest_method=DIGEST_METHOD.format(limit=self._conf.backup.digest_limit_bytes),
                 migrations=applied_migrations(self._connection),
                 extensions=extensions(self._connection),
                 locale=server.locale(self._connection),
-                findings=tuple(self._findings()),
+                findings=tuple(self._findings(contents)),
             )
         except psycopg.Error as error:
-            raise _failed(self._conf, self._tool, str(error).partition("\n")[0]) from error
+            raise failed(self._conf, self._tool, error) from error
 
-    def _findings(self) -> Iterator[Finding]:
+    def _read_sequences(self) -> None:
+        """When pg_dump's first byte is here: the values stand in the table of contents, which comes first."""
+        import psycopg
+
+        try:
+            with server.connect(self._conf.database) as connection:
+                self._after = sequences(connection)
+        except psycopg.Error as error:
+            raise failed(self._conf, self._tool, error) from error
+
+    def _end(self, program: ClientProgram) -> None:
+        """Raises Refusal when the program's output is not the whole of it."""
+        import psycopg
+
+        if program.finish() == 0:
+            return
+        # A count that failed has ended the transaction and its snapshot: that is the cause.
+        if self._counted.done() and (error := self._counted.exception()) is not None:
+            if isinstance(error, psycopg.Error):
+                raise failed(self._conf, self._tool, error) from error
+            raise error
+        raise failed(self._conf, self._tool, program.reason)
+
+    def _findings(self, contents: Contents) -> Iterator[Finding]:
         server_major = server.major(self._connection)
         if self._tool.major > server_major:
             yield DUMP_TOOL_NEWER(
@@ -138,3 +195,35 @@ class Dump:
             )
         if count := granted_objects(self._connection):
             yield GRANTS_NEED_ROLES(count=count, database=server.database_name(self._conf.database))
+        if left_out := sorted(contents.tables.keys() - contents.digests.keys()):
+            more = ", …" if len(left_out) > _MOST_NAMES else ""
+            yield NOT_DIGESTED(
+                count=len(left_out),
+                limit=self._conf.backup.digest_limit_bytes,
+                tables=", ".join(left_out[:_MOST_NAMES]) + more,
+            )
+
+
+class _Noting:
+    """A stream that calls `then` once, when its first bytes are here."""
+
+    def __init__(self, stream: Readable, then: Callable[[], None]) -> None:
+        self._stream = stream
+        self._then: Callable[[], None] | None = then
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        piece = self._stream.read(size)
+        self._note()
+        return piece
+
+    def readinto1(self, buffer: memoryview, /) -> int:
+        """Fill some of the buffer, and say how much; 0 at the end."""
+        count = int(self._stream.readinto1(buffer))  # type: ignore[attr-defined]  # a pipe has it
+        self._note()
+        return count
+
+    def _note(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()

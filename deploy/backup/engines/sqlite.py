@@ -36,7 +36,7 @@ from deploy.databases.postgresql import BUSY, UNREACHABLE
 from deploy.reporting.facts import human_bytes
 from deploy.reporting.findings import Refusal
 
-from . import SourceFacts
+from . import SourceFacts, Stream
 
 if TYPE_CHECKING:
     from deploy.backup.restore import Saved
@@ -240,8 +240,13 @@ class _Copy:
     """The source: the copied file."""
 
     def __init__(self, path: Path, stream: Readable) -> None:
-        self.stream = stream
+        self.streams: tuple[Stream, ...] = (Stream(stream, lambda: None),)
+        self.expected_bytes = path.stat().st_size
+        self.snapshot = str(path)
         self._path = path
+
+    def stop(self) -> None:
+        """A file ends by itself."""
 
     def finish(self) -> SourceFacts:
         with closing(_open(self._path)) as connection:

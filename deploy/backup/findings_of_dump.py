@@ -1,0 +1,15 @@
+"""What taking a backup has to say: the findings `deploy.B030` to `deploy.B039`."""
+
+from __future__ import annotations
+
+from deploy.reporting.findings import FindingType
+
+NOT_DIGESTED = FindingType(
+    "deploy.B030",
+    "info",
+    "{count} tables of more than {limit} bytes have no key by which rows could be sampled, so that their "
+    "rows are counted and not compared: {tables}.",
+    "Give them a primary key, or raise DEPLOY['BACKUP_DIGEST_LIMIT_BYTES'].",
+    why="A sample must be the same rows before the dump and after the restore, whatever their order on disk; "
+    "it is chosen by the hash of the primary key, or of the columns of fixed length.",
+)
