@@ -26,6 +26,8 @@ class Folder:
     Attributes:
         created: UTC, of the database's snapshot; what can be read as of then, should be.
         guard: called before each visible write.
+        snapshot: what the dump reads, for another connection: PostgreSQL's exported snapshot, or the path of
+            SQLite's copy; empty when it is over.
     """
 
     bucket: Bucket
@@ -34,6 +36,7 @@ class Folder:
     created: datetime
     level: int
     guard: Callable[[], None]
+    snapshot: str = ""
 
     def store(self, file: str, pieces: Iterator[bytes]) -> Part:
         """Stream `pieces` into the file `file` (compressed, checked); what `pieces` raises leaves none."""
@@ -74,7 +77,10 @@ def keepers(conf: DeployConf) -> list[Keeper]:
     from .configuration import ConfigurationKeeper
 
     found: list[Keeper] = [ConfigurationKeeper(conf)]
-    # media: conf.backup.media_bucket
+    if conf.backup.media_bucket:
+        from .media import MediaKeeper
+
+        found.append(MediaKeeper(conf))
     if conf.backup.firestore and conf.backup.firestore.managed_export:
         from .firestore_managed import ManagedFirestoreKeeper
 
