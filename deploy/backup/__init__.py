@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from .catalog import list_backups, read_manifest, scan, verify
     from .create import create_backup
     from .engines import database_name
+    from .kept import drop_replaced, list_kept, plan_swap_back, require_replaced, swap_back
     from .manifest import Manifest
-    from .replace import drop_replaced, plan_replace, replace_database, require_replaced
+    from .replace import plan_replace, replace_database
     from .restore import restore_beside, restore_into
     from .retention import PrunePlan, apply_prune, plan_prune
     from .scratch import drop_scratch, drop_stale_scratch, scratch_name
+    from .tables import plan_tables, restore_tables
 
 __all__ = [
     "Manifest",
@@ -28,15 +30,20 @@ __all__ = [
     "drop_scratch",
     "drop_stale_scratch",
     "list_backups",
+    "list_kept",
     "plan_prune",
     "plan_replace",
+    "plan_swap_back",
+    "plan_tables",
     "read_manifest",
     "replace_database",
     "require_replaced",
     "restore_beside",
     "restore_into",
+    "restore_tables",
     "scan",
     "scratch_name",
+    "swap_back",
     "verify",
 ]
 
@@ -46,19 +53,24 @@ _HOMES = {
     "apply_prune": "retention",
     "create_backup": "create",
     "database_name": "engines",
-    "drop_replaced": "replace",
+    "drop_replaced": "kept",
     "drop_scratch": "scratch",
     "drop_stale_scratch": "scratch",
     "list_backups": "catalog",
+    "list_kept": "kept",
     "plan_prune": "retention",
     "plan_replace": "replace",
+    "plan_swap_back": "kept",
+    "plan_tables": "tables",
     "read_manifest": "catalog",
     "replace_database": "replace",
-    "require_replaced": "replace",
+    "require_replaced": "kept",
     "restore_beside": "restore",
     "restore_into": "restore",
+    "restore_tables": "tables",
     "scan": "catalog",
     "scratch_name": "scratch",
+    "swap_back": "kept",
     "verify": "catalog",
 }
 

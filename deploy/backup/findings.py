@@ -105,7 +105,8 @@ NOT_REPLACED = FindingType(
 REPLACED = FindingType(
     "deploy.B017",
     "info",
-    "The database {live!r} is now backup {id}; the one before is kept as {old!r}.",
+    "The database {live!r} is now {now}; the one before is kept as {old!r}.",
+    "Back again: python manage.py restoredb --swap-back {old} --yes-replace {live}\n"
     "When you are sure: python manage.py restoredb --drop-old {old}",
 )
 SQLITE_BUSY = FindingType(

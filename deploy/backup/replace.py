@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from deploy.buckets import Bucket
@@ -14,7 +13,8 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from .engines import engine_of
-from .findings import NOT_REPLACED, REPLACED, SETTINGS_LEFT_OUT, WRONG_ENGINE
+from .findings import WRONG_ENGINE
+from .kept import kept_name, told_of_swap
 from .manifest import Manifest
 from .restore import fill
 from .scratch import scratch_prefix
@@ -60,7 +60,7 @@ def plan_replace(conf: DeployConf, manifest: Manifest) -> ReplacePlan:
         source=str(manifest.identity),
         live=engine.database_name(),
         new=engine.scratch_name(scratch_prefix(conf), f"restore_{secrets.token_hex(4)}"),
-        old=engine.replaced_name(f"{datetime.now(UTC):%Y%m%dT%H%M%S}"),
+        old=kept_name(engine),
         created=manifest.created.isoformat(),
         release=manifest.release,
         rows=sum(manifest.tables.values()),
@@ -100,36 +100,10 @@ def replace_database(
         except BaseException:
             engine.drop(plan.new)
             raise
-    if left_out:
-        step.add(SETTINGS_LEFT_OUT(live=plan.live, settings=", ".join(left_out), old=plan.old))
-    step.add(REPLACED(live=plan.live, id=manifest.id, old=plan.old))
+    told_of_swap(step, plan.live, plan.old, left_out, now=f"backup {manifest.id}")
     return {**facts, "database": plan.live, "kept_as": plan.old}
 
 
 def _require_equal(step: Step) -> None:
     if errors := [finding for finding in step.findings if finding.level == "error"]:
         raise Refusal(*errors, exit_code=1)
-
-
-def require_replaced(conf: DeployConf, name: str) -> str:
-    """The name, if it is one that `replace_database` gives to what it puts aside.
-
-    Raises:
-        Refusal: deploy.B016 for any other.
-    """
-    engine = engine_of(conf)
-    name = engine.check_name(name)
-    if not engine.is_replaced(name):
-        raise Refusal(NOT_REPLACED(name=name, pattern=engine.replaced_name("YYYYMMDDTHHMMSS")))
-    return name
-
-
-def drop_replaced(conf: DeployConf, name: str, *, guard: Callable[[], None]) -> None:
-    """Drop a database that `replace_database` has put aside; without effect when it is gone.
-
-    Raises:
-        Refusal: deploy.B016 for any other name.
-    """
-    name = require_replaced(conf, name)
-    guard()
-    engine_of(conf).drop(name)

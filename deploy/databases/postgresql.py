@@ -142,6 +142,16 @@ def names_starting_with(connection: Connection[Any], prefix: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
+def size_bytes(connection: Connection[Any], name: str) -> int:
+    """Of the database on disk; 0 when it is gone, or when our role may not connect to it."""
+    row = connection.execute(
+        "SELECT pg_database_size(oid) FROM pg_database"
+        " WHERE datname = %s AND has_database_privilege(oid, 'CONNECT')",
+        [name],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def locale(connection: Connection[Any]) -> dict[str, str | None]:
     """Of the connected database: encoding, collate, ctype, provider (c, i, b; None before PostgreSQL 15), the
     provider's locale, and the rules of ICU.

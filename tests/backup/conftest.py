@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import copy
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,22 @@ def databases(query: Callable[..., list[Any]]) -> Callable[[str], set[str]]:
 @pytest.fixture(scope="session")
 def psycopg_error() -> type[Exception]:
     return psycopg.Error
+
+
+@pytest.fixture
+def sqlite_conf(tmp_path: Path) -> Iterator[DeployConf]:
+    path = tmp_path / "data" / "db.sqlite3"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1);")
+    entry = copy.deepcopy(connections.settings["default"])
+    connections.settings[ALIAS] = {
+        **entry,
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "OPTIONS": {},
+    }
+    yield configuration_of(tmp_path, f"project-{secrets.token_hex(4)}")
+    connections[ALIAS].close()
+    del connections[ALIAS]
+    del connections.settings[ALIAS]

@@ -85,6 +85,19 @@ def test_from_backup_to_restore_and_prune(
     assert len(query("SELECT name FROM ONLY animal")) == 1
     old = step_of(report, "restore")["facts"]["kept_as"]
 
+    code, report = command("restoredb", first, "--table", "dog", "--into-schema", "look")
+    assert (code, query("SELECT count(*) FROM look.dog")) == (0, [(2,)])
+
+    code, report = command("restoredb", "--list-kept")
+    (kept,) = step_of(report, "kept databases")["facts"]["kept"]
+    assert (code, kept["database"]) == (0, old)
+    assert command("restoredb", "--swap-back", old, "--yes-replace", awkward, "--dry-run")[0] == 0
+    assert ids(command("restoredb", "--swap-back", old)[1]) == ["deploy.B012"]
+    assert len(query("SELECT name FROM ONLY animal")) == 1
+    code, report = command("restoredb", "--swap-back", old, "--yes-replace", awkward)
+    assert (code, ids(report), len(query("SELECT name FROM ONLY animal"))) == (0, ["deploy.B017"], 2)
+    old = step_of(report, "swap back")["facts"]["kept_as"]
+
     assert command("restoredb", "--drop-old", old, "--dry-run")[0] == 0
     assert old in databases(awkward)
     assert command("restoredb", "--drop-old", old)[0] == 0
@@ -132,6 +145,11 @@ def test_replacing_needs_the_name(
         (["restoredb"], "deploy.R002"),
         (["restoredb", "latest", "--drop-old", "x"], "deploy.R002"),
         (["restoredb", "latest"], "deploy.B001"),
+        (["restoredb", "latest", "--table", "x"], "deploy.R002"),
+        (["restoredb", "latest", "--into-schema", "x"], "deploy.R002"),
+        (["restoredb", "latest", "--list-kept"], "deploy.R002"),
+        (["restoredb", "latest", "--into", "x", "--yes-replace", "x"], "deploy.R002"),
+        (["restoredb", "--swap-back", "x"], "deploy.B016"),
         (["restoredb", "--drop-old", "postgres"], "deploy.B014"),
         (["backups", "verify", "../../etc"], "deploy.B001"),
         (["backups", "prune", "--keep", "0"], "deploy.R002"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
-import secrets
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from deploy import backup
 from deploy.buckets.local import LocalBucket
@@ -26,7 +23,7 @@ from deploy.databases import postgresql as server
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .conftest import ALIAS, configuration_of
+from .conftest import ALIAS
 
 Guard = Callable[[], None]
 Query = Callable[..., list[Any]]
@@ -301,22 +298,3 @@ def test_killed_while_a_sqlite_file_beside_the_live_one_is_filled(
     with pytest.raises(Refusal) as refused:
         backup.restore_beside(conf, bucket, manifest, name=str(target), step=Step("restore"))
     assert refused.value.findings[0].id == "deploy.B009"
-
-
-@pytest.fixture
-def sqlite_conf(tmp_path: Path) -> Iterator[DeployConf]:
-    path = tmp_path / "data" / "db.sqlite3"
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1);")
-    entry = copy.deepcopy(connections.settings["default"])
-    connections.settings[ALIAS] = {
-        **entry,
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(path),
-        "OPTIONS": {},
-    }
-    yield configuration_of(tmp_path, f"project-{secrets.token_hex(4)}")
-    connections[ALIAS].close()
-    del connections[ALIAS]
-    del connections.settings[ALIAS]

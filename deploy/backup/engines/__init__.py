@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -87,6 +87,21 @@ class Engine(Protocol):
         one can use it. Returns how long its parts took, as facts in `_seconds`. Raises Refusal.
         """
 
+    def fill_tables(self, saved: Saved, name: str, tables: Sequence[str]) -> dict[str, float]:
+        """Make the database `name` (not there yet) with the rows of these tables, named as in the manifest.
+        Returns how long it took, as facts in `_seconds`. Raises Refusal.
+        """
+
+    def check_beside(self, name: str) -> str:
+        """Where `move_tables` puts tables: a schema of the live database, or a SQLite file, that is not there
+        yet. Raises Refusal.
+        """
+
+    def move_tables(self, scratch: str, tables: Sequence[str], beside: str) -> None:
+        """Copy the tables of a database that `fill_tables` made to `beside`, all or nothing, touching nothing
+        that is live. Raises Refusal.
+        """
+
     def contents(self, name: str, manifest: Manifest) -> Contents:
         """Measure a restored database the way the manifest's was measured. Raises Refusal."""
 
@@ -122,6 +137,12 @@ class Engine(Protocol):
 
     def is_replaced(self, name: str) -> bool:
         """The name is one that `replaced_name` makes."""
+
+    def replaced(self) -> list[str]:
+        """The databases whose names `replaced_name` made."""
+
+    def size_bytes(self, name: str) -> int:
+        """What it takes of the server's or our disk."""
 
     def swap(self, *, new: str, old: str) -> list[str]:
         """Make `new` the live one and keep the live one as `old`, atomically. Raises Refusal.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from deploy.reporting.findings import Refusal
 from .postgresql_contents import measure_like, sequences, spans
 from .postgresql_dump import Dump, dump
 from .postgresql_restore import restore
+from .postgresql_tables import check_schema, fill_tables, move_tables
 
 if TYPE_CHECKING:
     from deploy.backup.restore import Saved
@@ -48,6 +49,15 @@ class PostgreSQL:
 
     def restore(self, saved: Saved, name: str, *, grants: bool = False) -> dict[str, float]:
         return restore(self.conf, saved, name, grants=grants)
+
+    def fill_tables(self, saved: Saved, name: str, tables: Sequence[str]) -> dict[str, float]:
+        return fill_tables(self.conf, saved, name, tables)
+
+    def check_beside(self, name: str) -> str:
+        return check_schema(self.conf, name)
+
+    def move_tables(self, scratch: str, tables: Sequence[str], beside: str) -> None:
+        move_tables(self.conf, scratch, tables, beside)
 
     def contents(self, name: str, manifest: Manifest) -> Contents:
         with server.connect(self.alias, name) as connection:
@@ -110,6 +120,13 @@ class PostgreSQL:
     def is_replaced(self, name: str) -> bool:
         prefix = self._replaced_prefix()
         return name.startswith(prefix) and bool(_MOMENT.fullmatch(name.removeprefix(prefix)))
+
+    def replaced(self) -> list[str]:
+        return [name for name in self.names(self._replaced_prefix()) if self.is_replaced(name)]
+
+    def size_bytes(self, name: str) -> int:
+        with server.connect_maintenance(self.alias) as connection:
+            return server.size_bytes(connection, name)
 
     def swap(self, *, new: str, old: str) -> list[str]:
         connections[self.alias].close()  # our own connection would be ended too

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deploy.backup.restore import Saved
 
 # The table of contents is at the beginning of an archive; this is enough for some 100,000 objects.
-_HEAD_FRAMES = 16
+_HEAD_FRAMES = 64
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Loader:
         jobs: connections of a run that may have several.
         paths: of the archives that lie on the local disk, by file name; the others are piped.
         options: for every run that loads.
-        choice: a file with the lines of the main archive's listing that are loaded; empty for all of them.
+        choices: by file name of an archive, a file with the lines of its listing that are loaded, if not all.
         began: of the whole work, as of time.monotonic().
     """
 
@@ -47,9 +47,9 @@ class Loader:
     name: str
     jobs: int = 1
     began: float = 0.0
-    choice: str = ""
     options: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
     _programs: set[ClientProgram] = field(default_factory=set)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -58,7 +58,7 @@ class Loader:
         from psycopg.conninfo import make_conninfo
 
         settings = connections[self.conf.database].settings_dict
-        path = self.paths.get(part.file)
+        path, choice = self.paths.get(part.file), self.choices.get(part.file)
         argv = [
             *self._argv(),
             "--exit-on-error",
@@ -69,7 +69,7 @@ class Loader:
             *role_options(settings),
             *self.options,
             *arguments,
-            *([f"--use-list={self.choice}"] if self.choice and part is self.saved.manifest.parts[0] else []),
+            *([f"--use-list={choice}"] if choice else []),
             *([f"--jobs={jobs}"] if path and jobs > 1 else []),
             f"--dbname={make_conninfo(dbname=self.name)}",
         ]

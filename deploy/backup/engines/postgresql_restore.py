@@ -124,13 +124,19 @@ def _unpack(loader: Loader, stack: ExitStack) -> None:
 def _leave_out(loader: Loader, stack: ExitStack) -> None:
     """Have pg_restore leave out what only a superuser can restore, rather than ignore its errors."""
     manifest = loader.saved.manifest
-    listing = loader.listing(manifest.parts[0])
+    main = manifest.parts[0]
+    listing = loader.listing(main)
     if left_out := superusers_entries(listing):
-        kept = "\n".join(line for line in listing if line not in left_out)
-        loader.choice = stack.enter_context(spool.spooled([kept.encode() + b"\n"]))
+        choose(loader, main, [line for line in listing if line not in left_out], stack)
         loader.saved.step.add(
             ENTRIES_LEFT_OUT(id=manifest.id, count=len(left_out), entries=", ".join(left_out.values()))
         )
+
+
+def choose(loader: Loader, part: Part, lines: list[str], stack: ExitStack) -> None:
+    """Load only these lines of the archive's listing, until the end of the stack."""
+    text = "".join(f"{line}\n" for line in lines)
+    loader.choices[part.file] = stack.enter_context(spool.spooled([text.encode()]))
 
 
 def _fill(loader: Loader) -> dict[str, float]:

@@ -17,7 +17,7 @@ import sqlite3
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ from deploy.reporting.facts import human_bytes
 from deploy.reporting.findings import Refusal
 
 from . import SourceFacts, Stream
+from .sqlite_tables import copy_tables
 
 if TYPE_CHECKING:
     from deploy.backup.restore import Saved
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 DIGEST_METHOD = "none: the archive holds the file byte by byte"
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
+_BESIDE = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 _MOMENT = re.compile(r"\d{8}T\d{6}")
 _BUSY_SECONDS = 5.0
 _WRITER_SECONDS = 60.0
@@ -122,6 +124,28 @@ class SQLite:
             with suppress(PermissionError):
                 os.chown(path, live.st_uid, live.st_gid)
             path.chmod(stat.S_IMODE(live.st_mode))
+
+    def fill_tables(self, saved: Saved, name: str, tables: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 – the protocol's
+        return self.restore(saved, name)  # the archive is one file
+
+    def check_beside(self, name: str) -> str:
+        if not _BESIDE.match(name):
+            raise Refusal(NAME_INVALID(name=name, reason="it is not of small letters, digits and _"))
+        beside = str(self.live.with_name(f"{self.live.stem}_{name}{self.live.suffix}"))
+        if self.exists(beside):
+            raise Refusal(NAME_INVALID(name=name, reason=f"there is already a file {beside}"))
+        return beside
+
+    def move_tables(self, scratch: str, tables: Sequence[str], beside: str) -> None:
+        filling = Path(scratch).with_name(f"{Path(scratch).stem}_new.sqlite3")
+        self.drop(str(filling))
+        try:
+            filling.touch(mode=0o600)
+            self._same_access(filling)
+            copy_tables(Path(scratch), filling, tables)
+            self.rename(str(filling), beside)
+        finally:
+            self.drop(str(filling))
 
     def contents(self, name: str, manifest: Manifest) -> Contents:  # noqa: ARG002 – the protocol's
         with closing(_open(Path(name))) as connection:
@@ -208,6 +232,17 @@ class SQLite:
         ):
             return False
         return bool(_MOMENT.fullmatch(path.name.removeprefix(before).removesuffix(suffix)))
+
+    def replaced(self) -> list[str]:
+        # One that is the live file itself is left of a swap that was killed between its two steps.
+        return [
+            name
+            for name in self.names(self._replaced_parts()[0])
+            if self.is_replaced(name) and not (self.live.exists() and Path(name).samefile(self.live))
+        ]
+
+    def size_bytes(self, name: str) -> int:
+        return Path(name).stat().st_size
 
     def swap(self, *, new: str, old: str) -> list[str]:
         """The live file gets a second name, then the new one takes the first: it is never without a file.
