@@ -12,6 +12,7 @@ from deploy.conf import DeployConf
 from deploy.reporting.report import Step
 
 from .companions import Folder, keepers
+from .companions.beside import Beside
 from .engines import engine_of
 from .manifest import Manifest
 from .naming import MANIFEST, Identity, new_id
@@ -42,19 +43,22 @@ def create_backup(
     began, created = time.monotonic(), datetime.now(UTC)
     backup_id = new_id(created, release)
     guard()
-    with engine.source() as source:
-        parts, facts = store_parts(
-            bucket,
-            identity,
-            backup_id,
-            engine.archive,
-            source,
-            level=conf.backup.compression_level,
-            guard=guard,
-            step=step,
-        )
     folder = Folder(bucket, identity, backup_id, created, conf.backup.compression_level, guard)
-    companions = tuple(keeper.keep(folder, step) for keeper in keepers(conf))
+    with Beside(keepers(conf), folder, step) as beside:
+        with engine.source() as source:
+            beside.start(source.snapshot)
+            parts, facts = store_parts(
+                bucket,
+                identity,
+                backup_id,
+                engine.archive,
+                source,
+                level=conf.backup.compression_level,
+                guard=guard,
+                step=step,
+            )
+            beside.release()
+        companions = beside.finish()
     manifest = Manifest(
         id=backup_id,
         project=identity.project,
@@ -94,5 +98,6 @@ def create_backup(
         tables=len(manifest.tables),
         rows=sum(manifest.tables.values()),
         digested_tables=len(manifest.digests),
+        skew_seconds=manifest.skew_seconds,
     )
     return manifest

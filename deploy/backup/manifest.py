@@ -239,6 +239,14 @@ class Manifest:
         return max((proof.grade for proof in self.proofs), default=None)
 
     @property
+    def skew_seconds(self) -> dict[str, float]:
+        """By kind of companion: how much later than the database's snapshot it was taken."""
+        return {
+            companion.kind: round((companion.moment - self.created).total_seconds(), 3)
+            for companion in self.companions
+        }
+
+    @property
     def age_seconds(self) -> float:
         """Since the snapshot."""
         return (datetime.now(UTC) - self.created).total_seconds()

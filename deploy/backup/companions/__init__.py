@@ -6,8 +6,9 @@ manifest records its own moment, so that the skew between the two is there to be
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -28,6 +29,7 @@ class Folder:
         guard: called before each visible write.
         snapshot: what the dump reads, for another connection: PostgreSQL's exported snapshot, or the path of
             SQLite's copy; empty when it is over.
+        stopped: set when the backup has failed: `store` ends then, and whoever waits should.
     """
 
     bucket: Bucket
@@ -37,10 +39,11 @@ class Folder:
     level: int
     guard: Callable[[], None]
     snapshot: str = ""
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def store(self, file: str, pieces: Iterator[bytes]) -> Part:
         """Stream `pieces` into the file `file` (compressed, checked); what `pieces` raises leaves none."""
-        source = _Pieces(pieces)
+        source = _Pieces(pieces, self.stopped)
         part, _ = store_archive(
             self.bucket,
             self.identity,
@@ -54,8 +57,12 @@ class Folder:
         return part
 
 
+class Abandoned(Exception):  # noqa: N818 – reads as the fact it is
+    """What was being kept is not needed any more."""
+
+
 class Keeper(Protocol):
-    """Keeps one kind of companion."""
+    """Keeps one kind of companion. With a true `reads_snapshot` it is given the snapshot, and comes first."""
 
     kind: str
 
@@ -96,12 +103,15 @@ def keepers(conf: DeployConf) -> list[Keeper]:
 class _Pieces:
     """Pieces as a stream to read."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], stopped: threading.Event) -> None:
         self._pieces = pieces
+        self._stopped = stopped
         self._rest = b""
 
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes; none at the end."""
+        if self._stopped.is_set():
+            raise Abandoned("the backup that this is a part of has failed")
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:

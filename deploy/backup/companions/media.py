@@ -75,6 +75,7 @@ class MediaKeeper:
     """
 
     kind = KIND
+    reads_snapshot = True
 
     def __init__(self, conf: DeployConf) -> None:
         self._conf = conf

@@ -1,0 +1,141 @@
+"""Companions are kept while the archive is written, and never hold up or outlive a backup that fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+
+from deploy import backup
+from deploy.backup.companions import Folder
+from deploy.backup.companions.beside import Beside
+from deploy.backup.manifest import Companion
+from deploy.buckets.local import LocalBucket
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
+
+from . import media_models
+
+
+@dataclass
+class Fake:
+    """A keeper that does what it is told, and notes what it was given."""
+
+    does: Callable[[Folder, Step], None] = lambda folder, step: None
+    reads_snapshot: bool = False
+    kind: str = "fake"
+    snapshots: list[str] = field(default_factory=list)
+
+    def keep(self, folder: Folder, step: Step) -> Companion:
+        self.snapshots.append(folder.snapshot)
+        self.does(folder, step)
+        return Companion(self.kind, datetime.now(UTC))
+
+
+def test_only_those_that_read_the_snapshot_hold_it(folder: Folder) -> None:
+    may_end = threading.Event()
+    reader = Fake(reads_snapshot=True)
+    other = Fake(lambda folder, step: may_end.wait(60))
+    step = Step("backup")
+    with Beside([reader, other], folder, step) as beside:
+        beside.start("the snapshot")
+        beside.release()  # returns although the other one is under way
+        may_end.set()
+        assert [one.kind for one in beside.finish()] == ["fake", "fake"]
+    assert (reader.snapshots, other.snapshots) == (["the snapshot"], [""])
+
+
+def test_what_a_keeper_raises_is_raised_by_whoever_waits(folder: Folder) -> None:
+    def fail(folder: Folder, step: Step) -> None:
+        raise Refusal(exit_code=2)
+
+    with Beside([Fake(fail)], folder, Step("backup")) as beside:
+        beside.start("")
+        with pytest.raises(Refusal):
+            beside.finish()
+
+
+def test_a_failing_backup_stops_them_at_the_next_piece(folder: Folder) -> None:
+    begun = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            begun.set()
+            yield b"x" * 1000
+
+    def store(folder: Folder, step: Step) -> None:
+        folder.store("endless.zst", endless())
+
+    def fails() -> None:
+        with Beside([Fake(store)], folder, Step("backup")) as beside:
+            beside.start("")
+            begun.wait(60)
+            raise OSError("the dump failed")
+
+    with pytest.raises(OSError, match="the dump failed"):
+        fails()
+    assert list(folder.bucket.list()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name == "backup-companions"]
+
+
+def test_their_progress_waits_for_that_of_the_archives(folder: Folder) -> None:
+    go = threading.Event()
+
+    def early(folder: Folder, step: Step) -> None:
+        step.progress(1, 10, unit="files")
+
+    def late(folder: Folder, step: Step) -> None:
+        go.wait(60)
+        step.progress(7, 10, unit="files")
+
+    step = Step("backup")
+    with Beside([Fake(early, reads_snapshot=True), Fake(late)], folder, step) as beside:
+        beside.start("")
+        beside.release()
+        assert step.done == 0
+        go.set()
+        beside.finish()
+    assert step.done == 7
+
+
+def test_a_backup_holds_its_companions_and_their_skew(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    live: str,
+    query: Callable[..., list[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_guard: Callable[[], None],
+) -> None:
+    root = tmp_path / "media"
+    root.mkdir()
+    (root / "there.txt").write_text("x")
+    found = media_models.make(*media_models.folder_storages(root))
+    monkeypatch.setattr(apps, "get_models", lambda **_: found)
+    query(media_models.TABLES)
+    query("INSERT INTO doc_document VALUES (1, 'there.txt', 'gone.txt')")
+    with_media = replace(conf, backup=replace(conf.backup, media_bucket=f"file://{root}"))
+    step = Step("backup")
+    manifest = backup.create_backup(with_media, bucket, release="r", step=step, guard=no_guard)
+    again = backup.read_manifest(conf, bucket, manifest.id)
+    configuration, media = again.companions
+    assert (configuration.kind, media.kind) == ("configuration", "media")
+    assert media.facts["in_snapshot"] is True
+    assert (media.facts["referenced"], media.facts["missing_names"]) == (1, ["gone.txt"])
+    assert [finding.id for finding in step.findings] == ["deploy.B068"]
+    assert step.facts["skew_seconds"] == again.skew_seconds
+    assert set(again.skew_seconds) == {"configuration", "media"}
+    assert all(seconds >= 0 for seconds in again.skew_seconds.values())
+    assert {info.name.rpartition("/")[2] for info in bucket.list()} == {
+        "archive.dump.zst",
+        "configuration.json.zst",
+        "media.jsonl.zst",
+        "manifest.json",
+    }
