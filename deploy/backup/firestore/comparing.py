@@ -77,9 +77,12 @@ def _batched(exported: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tu
 
 
 def _contents(client: FirestoreClient, database: Database, names: list[str]) -> dict[str, bytes]:
+    from google.api_core.retry import Retry
     from google.cloud.firestore_v1.types import BatchGetDocumentsResponse
 
-    answers = client.batch_get_documents({"database": database.path, "documents": names})
+    # The library itself only tries again until the first answer is there.
+    request = {"database": database.path, "documents": names}
+    answers = Retry(timeout=120)(lambda: list(client.batch_get_documents(request)))()
     found = (BatchGetDocumentsResponse.pb(answer) for answer in answers)
     return {
         answer.found.name: canonical(answer.found.name, fields_to_json(answer.found.fields))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from google.cloud.firestore_v1.services.firestore import FirestoreClient
 
 _ATTEMPTS = 6  # without a single document between them
+_PAUSE_SECONDS = 0.5  # doubled with each failure
+_LONGEST_PAUSE_SECONDS = 15.0
 _STREAM_SECONDS = 300.0
 
 
@@ -61,7 +63,10 @@ def _stream(
     last, failures = "", 0
     while True:
         try:
-            answers = client.run_query(_query(database, moment, last, narrowed), timeout=_STREAM_SECONDS)
+            # Without the library's own retries: they begin anew each time, these count.
+            answers = client.run_query(
+                _query(database, moment, last, narrowed), retry=None, timeout=_STREAM_SECONDS
+            )
             for answer in answers:
                 raw = RunQueryResponse.pb(answer)
                 if raw.HasField("document"):
@@ -71,7 +76,7 @@ def _stream(
             failures += 1
             if failures >= _ATTEMPTS:
                 raise
-            time.sleep(min(0.5 * 2**failures, 15))
+            time.sleep(min(_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS))
         else:
             return
 

@@ -23,6 +23,8 @@ _BATCH_WRITES = 500  # the API's limit
 _BATCH_BYTES = 2 * 1024 * 1024  # a request may have 10 MiB; a few of them are in memory at once
 _SIDE_BY_SIDE = 4
 _ATTEMPTS = 8
+_PAUSE_SECONDS = 0.25  # doubled with each failure
+_LONGEST_PAUSE_SECONDS = 15.0
 _OK, _ALREADY_EXISTS = 0, 6
 # CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE
 _PASSING = frozenset({1, 2, 4, 8, 10, 13, 14})
@@ -114,7 +116,7 @@ def _create(client: FirestoreClient, database: Database, batch: list[Any]) -> Wr
         if not again:
             break
         batch = again
-        time.sleep(min(0.25 * 2**attempt, 15))
+        time.sleep(min(_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS))
     return Written(created, existing)
 
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
 from deploy.management.command import DeployCommand
+from deploy.management.firestore_action import add_firestore, run_firestore
 
 
 class Command(DeployCommand):
@@ -33,6 +34,7 @@ class Command(DeployCommand):
         prune.add_argument(
             "--dry-run", action="store_true", help="Say what would go and why; delete nothing."
         )
+        add_firestore(actions)
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         match options["action"]:
@@ -42,6 +44,8 @@ class Command(DeployCommand):
                 self._verify(conf, options["backup"])
             case "prune":
                 self._prune(conf, options["keep"], dry_run=options["dry_run"])
+            case "firestore":
+                run_firestore(conf, options, self.report)
 
     def _list(self, conf: DeployConf, environment: str | None) -> None:
         from deploy import backup

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def put(client: Any) -> Put:
 
     def write(database: Database, documents: dict[str, dict[str, Any]]) -> None:
         names = iter(documents)
-        while batch := [name for name, _ in zip(names, range(400), strict=False)]:
+        while batch := list(islice(names, 400)):
             request = BatchWriteRequest(database=database.path)
             for name in batch:
                 message = message_of(f"{database.documents}/{name}", documents[name])
