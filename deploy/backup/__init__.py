@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .catalog import list_backups, read_manifest, scan, verify
     from .create import create_backup
+    from .encryption import require_readable
     from .engines import database_name
     from .kept import drop_replaced, list_kept, plan_swap_back, require_replaced, swap_back
     from .manifest import Manifest
@@ -37,6 +38,7 @@ __all__ = [
     "plan_tables",
     "read_manifest",
     "replace_database",
+    "require_readable",
     "require_replaced",
     "restore_beside",
     "restore_into",
@@ -65,6 +67,7 @@ _HOMES = {
     "read_manifest": "catalog",
     "replace_database": "replace",
     "require_replaced": "kept",
+    "require_readable": "encryption",
     "restore_beside": "restore",
     "restore_into": "restore",
     "restore_tables": "tables",

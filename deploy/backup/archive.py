@@ -15,6 +15,7 @@ from itertools import cycle
 from typing import BinaryIO, Protocol
 
 from .ahead import ahead
+from .encryption import DoesNotDecrypt
 from .frames import FrameDamaged, decoded
 
 # Level 1 looks back half of this, so that larger frames are not smaller in sum; each costs memory.
@@ -45,8 +46,16 @@ class Stored:
     crc32c: str
 
 
-def write_archive(source: Readable, out: BinaryIO, *, level: int, progress: Callable[[int], None]) -> Stored:
-    """Compress `source` to its end into `out`. `progress` is told the raw bytes so far.
+def write_archive(
+    source: Readable,
+    out: BinaryIO,
+    *,
+    level: int,
+    progress: Callable[[int], None],
+    seal: Callable[[Generator[bytes]], Generator[bytes]] | None = None,
+) -> Stored:
+    """Compress `source` to its end into `out`, through `seal` (see `encryption.sealing`) where it is given.
+    `progress` is told the raw bytes so far.
 
     Reading, compressing and writing each have a thread (the last one is the caller's), so that none of them
     waits for another but the slowest: the library and the hashes let go of the interpreter's lock.
@@ -55,14 +64,22 @@ def write_archive(source: Readable, out: BinaryIO, *, level: int, progress: Call
 
     sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
     raw_bytes = stored_bytes = 0
+
+    def compressed() -> Generator[bytes]:
+        nonlocal raw_bytes
+        frames = ahead(_compressed(source, level), depth=_FRAMES_AHEAD, name="archive-compress")
+        with closing(frames):
+            for frame, size in frames:
+                raw_bytes += size
+                yield frame
+
     # `closing`: whatever stops us stops the threads.
-    with closing(ahead(_compressed(source, level), depth=_FRAMES_AHEAD, name="archive-compress")) as frames:
-        for frame, size in frames:
-            sha256.update(frame)
-            crc32c.update(frame)
-            out.write(frame)
-            raw_bytes += size
-            stored_bytes += len(frame)
+    with closing(seal(compressed()) if seal else compressed()) as pieces:
+        for piece in pieces:
+            sha256.update(piece)
+            crc32c.update(piece)
+            out.write(piece)
+            stored_bytes += len(piece)
             progress(raw_bytes)
     return Stored(raw_bytes, stored_bytes, sha256.hexdigest(), b64encode(crc32c.digest()).decode())
 
@@ -109,8 +126,16 @@ def _fill_from(source: Readable) -> Callable[[memoryview], int]:
     return copy
 
 
-def read_archive(source: Readable, expected: Stored) -> Iterator[bytes]:
+def read_archive(
+    source: Readable,
+    expected: Stored,
+    *,
+    unseal: Callable[[Generator[bytes]], Generator[bytes]] | None = None,
+) -> Iterator[bytes]:
     """The raw bytes of an archive, a frame at a time. Only after the last one is all of it known to be right.
+
+    Args:
+        unseal: see `encryption.unsealing`; for archives that are encrypted.
 
     Raises:
         ArchiveDamaged: bad frame, truncation, or another size or SHA-256 than `expected`.
@@ -118,7 +143,7 @@ def read_archive(source: Readable, expected: Stored) -> Iterator[bytes]:
     sha256 = hashlib.sha256()
     raw_bytes = stored_bytes = 0
 
-    def pieces() -> Iterator[bytes]:
+    def pieces() -> Generator[bytes]:
         nonlocal stored_bytes
         while piece := source.read(_PIECE_BYTES):
             sha256.update(piece)
@@ -126,7 +151,7 @@ def read_archive(source: Readable, expected: Stored) -> Iterator[bytes]:
             yield piece
 
     try:
-        for raw in decoded(pieces()):
+        for raw in decoded(unseal(pieces()) if unseal else pieces()):
             raw_bytes += len(raw)
             if raw_bytes > expected.raw_bytes:
                 raise ArchiveDamaged(f"it holds more than the {expected.raw_bytes} bytes that were dumped")
@@ -134,6 +159,8 @@ def read_archive(source: Readable, expected: Stored) -> Iterator[bytes]:
                 yield raw
     except FrameDamaged as error:
         raise ArchiveDamaged(str(error)) from error
+    except DoesNotDecrypt as error:
+        raise ArchiveDamaged(f"it does not decrypt near byte {stored_bytes} ({error})") from error
     if stored_bytes != expected.stored_bytes or raw_bytes != expected.raw_bytes:
         raise ArchiveDamaged(
             f"it ends after {stored_bytes} of {expected.stored_bytes} bytes"

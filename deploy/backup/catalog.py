@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from deploy import conf as configuration
 from deploy.buckets import Bucket
 from deploy.buckets.base import ObjectCorrupt, ObjectInfo, ObjectMissing
 from deploy.conf import DeployConf
@@ -15,6 +16,7 @@ from deploy.reporting.findings import Finding, Refusal
 from deploy.reporting.report import Step
 
 from .archive import ArchiveDamaged, Stored, read_archive
+from .encryption import unsealing
 from .engines import identity_of
 from .findings import (
     ARCHIVE_DAMAGED,
@@ -122,12 +124,17 @@ def verify(bucket: Bucket, manifest: Manifest, *, step: Step) -> dict[str, Any]:
 
 @contextmanager
 def open_archive(bucket: Bucket, manifest: Manifest, part: Part, step: Step) -> Iterator[Iterator[bytes]]:
-    """One archive's raw bytes; what is wrong with them is a refusal (deploy.B004) from within the block."""
+    """One archive's raw bytes; what is wrong with them is a refusal (deploy.B004) from within the block.
+
+    One that is encrypted is read with the private key of `BACKUP_AGE_IDENTITY`: it belongs to this machine,
+    not to the call. Raises Refusal (deploy.B101 to B105) without it.
+    """
     name = manifest.object_name(part.file)
+    unseal = unsealing(configuration.load(), manifest) if manifest.encryption else None
     try:
         with bucket.open_read(name) as reader:
             stored = Stored(part.raw_bytes, part.stored_bytes, part.sha256, part.crc32c)
-            yield _counted(read_archive(reader, stored), stored.raw_bytes, step)
+            yield _counted(read_archive(reader, stored, unseal=unseal), stored.raw_bytes, step)
     except (ArchiveDamaged, ObjectCorrupt) as error:
         raise Refusal(ARCHIVE_DAMAGED(id=manifest.id, reason=error, place=name), exit_code=1) from error
     except ObjectMissing as error:

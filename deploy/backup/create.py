@@ -13,6 +13,7 @@ from deploy.reporting.report import Step
 
 from .companions import Folder, keepers
 from .companions.beside import Beside
+from .encryption import METHOD, require_recipients
 from .engines import engine_of
 from .manifest import Manifest
 from .naming import MANIFEST, Identity, new_id
@@ -40,10 +41,13 @@ def create_backup(
     """
     engine = engine_of(conf)
     identity = Identity(conf.project, conf.environment, engine.database_name())
+    recipients = require_recipients(conf)
     began, created = time.monotonic(), datetime.now(UTC)
     backup_id = new_id(created, release)
     guard()
-    folder = Folder(bucket, identity, backup_id, created, conf.backup.compression_level, guard)
+    folder = Folder(
+        bucket, identity, backup_id, created, conf.backup.compression_level, guard, recipients=recipients
+    )
     with Beside(keepers(conf), folder, step) as beside:
         with engine.source() as source:
             beside.start(source.snapshot)
@@ -56,6 +60,7 @@ def create_backup(
                 level=conf.backup.compression_level,
                 guard=guard,
                 step=step,
+                recipients=recipients,
             )
             beside.release()
         companions = beside.finish()
@@ -80,6 +85,7 @@ def create_backup(
         migrations=facts.migrations,
         extensions=facts.extensions,
         locale=dict(facts.locale),
+        encryption={"method": METHOD, "recipients": list(recipients)} if recipients else {},
         companions=companions,
     )
     guard()

@@ -25,6 +25,7 @@ def store_parts(
     level: int,
     guard: Callable[[], None],
     step: Step,
+    recipients: tuple[str, ...] = (),
 ) -> tuple[tuple[Part, ...], SourceFacts]:
     """Stream the source into the bucket: what is stored, and what the source said of itself.
 
@@ -34,6 +35,7 @@ def store_parts(
     Args:
         archive: the file of the first stream; the others are numbered from 2.
         guard: called before each visible write, never by two threads at once.
+        recipients: see `store_archive`.
 
     Raises:
         What the first that failed raises, as `store_archive` and `Source.finish` do.
@@ -69,6 +71,7 @@ def store_parts(
                 finish=finish,
                 progress=lambda raw_bytes: progress.reached(number, raw_bytes),
                 tables=stream.tables,
+                recipients=recipients,
             )
         except BaseException as error:
             failures.append(error)

@@ -11,6 +11,7 @@ from deploy.buckets.lost_answers import landed
 from deploy.reporting.findings import Refusal
 
 from .archive import Readable, write_archive
+from .encryption import sealing
 from .findings import ARCHIVE_NOT_STORED
 from .manifest import Part
 from .naming import Identity
@@ -30,6 +31,7 @@ def store_archive(
     finish: Callable[[], T],
     progress: Callable[[int], None] = lambda _: None,
     tables: tuple[str, ...] = (),
+    recipients: tuple[str, ...] = (),
 ) -> tuple[Part, T]:
     """Stream `source` to its end into a new object, and return what is stored and what `finish` returned.
 
@@ -40,16 +42,18 @@ def store_archive(
             (a dump program's exit code).
         progress: told the raw bytes so far.
         tables: see `Part`.
+        recipients: the public keys it is encrypted for; none: it is not.
 
     Raises:
         Refusal: deploy.B021 (exit code 1) when the bucket holds something else than was written.
         BucketError: the bucket could not be written, or has another object of this name.
     """
     name = identity.object_name(backup_id, file)
+    seal = sealing(recipients) if recipients else None
     closing = False
     try:
         with bucket.open_write(name, if_generation=0, content_type="application/zstd") as out:
-            stored = write_archive(source, out, level=level, progress=progress)
+            stored = write_archive(source, out, level=level, progress=progress, seal=seal)
             finished = finish()
             guard()
             closing = True

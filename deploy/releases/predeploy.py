@@ -140,6 +140,8 @@ class Predeploy:
         failed = [finding for finding in self.report.findings if finding.level == "error"]
         if failed:
             raise Refusal(*failed, exit_code=EXIT_REFUSED)
+        # Before anything is dumped: a backup that this machine could not read back cannot be proved.
+        self.report.steps[-1].extend(backup.require_readable(self.session.conf))
 
     def _gate(self) -> GateReport:
         with self.report.step("gate") as step:

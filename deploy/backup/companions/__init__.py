@@ -30,6 +30,7 @@ class Folder:
         snapshot: what the dump reads, for another connection: PostgreSQL's exported snapshot, or the path of
             SQLite's copy; empty when it is over.
         stopped: set when the backup has failed: `store` ends then, and whoever waits should.
+        recipients: the public keys that files are encrypted for; none: they are not.
     """
 
     bucket: Bucket
@@ -40,6 +41,7 @@ class Folder:
     guard: Callable[[], None]
     snapshot: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
+    recipients: tuple[str, ...] = ()
 
     def store(self, file: str, pieces: Iterator[bytes]) -> Part:
         """Stream `pieces` into the file `file` (compressed, checked); what `pieces` raises leaves none."""
@@ -51,6 +53,7 @@ class Folder:
             file,
             source,
             level=self.level,
+            recipients=self.recipients,
             guard=self.guard,
             finish=lambda: None,
         )

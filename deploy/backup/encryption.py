@@ -1,0 +1,282 @@
+"""Archives that only the holder of a private key can read: age (https://age-encryption.org/v1), by pyrage.
+
+The bucket's operator, and whoever gets at its credentials, sees sizes and names only. The public keys are in
+the settings and in the manifest, the private one stays where backups are proved or restored. Without this
+software: age -d -i key.txt archive.dump.zst | zstd -d | pg_restore -d …
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from deploy.conf import DeployConf
+from deploy.reporting.findings import Finding, FindingType, Refusal
+from deploy.reporting.redaction import register_secret
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
+
+METHOD = "age"
+
+RECIPIENT_MALFORMED = FindingType(
+    "deploy.B100",
+    "error",
+    "DEPLOY['BACKUP_AGE_RECIPIENTS'] holds {recipient}, which is not a public key of age.",
+    "Set it to what this prints, age1…: age-keygen -y key.txt",
+)
+NO_IDENTITY = FindingType(
+    "deploy.B101",
+    "error",
+    "Backups are encrypted for {recipients}, and DEPLOY['BACKUP_AGE_IDENTITY'] names no private key to read "
+    "them with.",
+    "export BACKUP_AGE_IDENTITY=/path/to/key.txt (backups verify --grade L0 needs none)",
+)
+IDENTITY_UNUSABLE = FindingType(
+    "deploy.B102",
+    "error",
+    "The file {path} of DEPLOY['BACKUP_AGE_IDENTITY'] cannot be used: {reason}.",
+    "Make one with: age-keygen -o key.txt && chmod 600 key.txt",
+)
+IDENTITY_OF_OTHERS = FindingType(
+    "deploy.B103",
+    "error",
+    "The private key of {path} is of {ours}, and backups are encrypted for {recipients}.",
+    "export BACKUP_AGE_IDENTITY=/path/to/the-other-key.txt",
+)
+IDENTITY_EXPOSED = FindingType(
+    "deploy.B104",
+    "warning",
+    "The private key {path} can be read by other users of this machine (mode {mode:o}).",
+    "chmod 600 {path}",
+)
+AGE_MISSING = FindingType(
+    "deploy.B105",
+    "error",
+    "Encrypted backups need pyrage, which is not installed.",
+    "pip install 'pyrage>=1.4,<2'",
+)
+
+_PIECE_BYTES = 1024 * 1024  # age works in chunks of 64 KiB; handing over each costs more than the cipher
+_WAITING = 4  # pieces
+_LOOK_SECONDS = 0.2
+
+
+class DoesNotDecrypt(ValueError):  # noqa: N818 – reads as the fact it is
+    """The bytes are not what was encrypted, or not for this key; the message says what age makes of them."""
+
+
+def _age() -> Any:
+    try:
+        import pyrage
+    except ImportError as error:
+        raise Refusal(AGE_MISSING()) from error
+    return pyrage
+
+
+def require_recipients(conf: DeployConf) -> tuple[str, ...]:
+    """The public keys to encrypt for, all of them usable; none where backups are not encrypted.
+
+    Raises:
+        Refusal: deploy.B100, B105.
+    """
+    if conf.backup.age_recipients:
+        age = _age()
+        for recipient in conf.backup.age_recipients:
+            _recipient(age, recipient)
+    return conf.backup.age_recipients
+
+
+def _recipient(age: Any, text: str) -> Any:
+    try:
+        return age.x25519.Recipient.from_str(text)
+    except age.RecipientError as error:
+        shown = repr(text)
+        if text.strip().upper().startswith("AGE-SECRET-KEY-"):
+            register_secret(text)
+            shown = "a private key"
+        raise Refusal(RECIPIENT_MALFORMED(recipient=shown)) from error
+
+
+def require_readable(conf: DeployConf, manifest: Manifest | None = None) -> list[Finding]:
+    """Refuse what could not be proved: backups encrypted for keys of which this machine has none.
+
+    Args:
+        manifest: a backup that is there; without it, the one that the configuration would make.
+
+    Returns:
+        Warnings (deploy.B104).
+
+    Raises:
+        Refusal: deploy.B101, B102, B103, B105.
+    """
+    if manifest is not None:
+        recipients = tuple(manifest.encryption.get("recipients", ()))
+    else:
+        recipients = require_recipients(conf)
+    if not recipients:
+        return []
+    ours = [str(identity.to_public()) for identity in _identities(conf, recipients)]
+    path = Path(conf.backup.age_identity)
+    if not set(ours) & set(recipients):
+        raise Refusal(IDENTITY_OF_OTHERS(path=path, ours=", ".join(ours), recipients=", ".join(recipients)))
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return [IDENTITY_EXPOSED(path=path, mode=mode)] if mode & 0o077 else []
+
+
+def _identities(conf: DeployConf, recipients: tuple[str, ...]) -> list[Any]:
+    """The private keys of the file, as age-keygen writes it: one a line, lines with # are comments."""
+    age = _age()
+    if not conf.backup.age_identity:
+        raise Refusal(NO_IDENTITY(recipients=", ".join(recipients)))
+    path = Path(conf.backup.age_identity)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Refusal(IDENTITY_UNUSABLE(path=path, reason=reason)) from error
+    keys = [line for line in lines if line and not line.startswith("#")]
+    for key in keys:
+        register_secret(key)
+    if not keys:
+        raise Refusal(IDENTITY_UNUSABLE(path=path, reason="it holds no key"))
+    try:
+        return [age.x25519.Identity.from_str(key) for key in keys]
+    except age.IdentityError as error:
+        # Without the library's words: they could hold a part of the line.
+        reason = "a line of it is no private key of age (AGE-SECRET-KEY-1…)"
+        raise Refusal(IDENTITY_UNUSABLE(path=path, reason=reason)) from error
+
+
+def sealing(recipients: tuple[str, ...]) -> Callable[[Generator[bytes]], Generator[bytes]]:
+    """What encrypts pieces for these public keys: a function from pieces to pieces.
+
+    Raises:
+        Refusal: deploy.B100, B105.
+    """
+    age = _age()
+    keys = [_recipient(age, text) for text in recipients]
+    return lambda pieces: _through(lambda reader, writer: age.encrypt_io(reader, writer, keys), pieces)
+
+
+def unsealing(conf: DeployConf, manifest: Manifest) -> Callable[[Generator[bytes]], Generator[bytes]]:
+    """What decrypts the pieces of this backup's files: a function from pieces to pieces, which raises
+    DoesNotDecrypt.
+
+    Raises:
+        Refusal: as `require_readable`.
+    """
+    require_readable(conf, manifest)
+    age = _age()
+    keys = _identities(conf, tuple(manifest.encryption.get("recipients", ())))
+
+    def unseal(pieces: Generator[bytes]) -> Generator[bytes]:
+        try:
+            yield from _through(lambda reader, writer: age.decrypt_io(reader, writer, keys), pieces)
+        except (age.DecryptError, OSError) as error:
+            raise DoesNotDecrypt(str(error) or type(error).__name__) from error
+
+    return unseal
+
+
+class _Stopped(Exception):  # noqa: N818 – a way out of the library's thread, never seen outside
+    """Nobody takes what is written any more."""
+
+
+class _Reader:
+    """The pieces as the library reads them; it remembers what they raise, which the library would reword."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+        self.error: BaseException | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            while not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return b""
+                self._rest = memoryview(piece)
+        except BaseException as error:
+            self.error = error
+            raise
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return bytes(taken)
+
+
+class _Writer:
+    """Joins what the library writes to larger pieces and hands them on."""
+
+    def __init__(self, stopped: Event) -> None:
+        self.pieces: Queue[bytes | None] = Queue(_WAITING)
+        self._stopped = stopped
+        self._held = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        self._held += data
+        if len(self._held) >= _PIECE_BYTES:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        if self._held:
+            piece, self._held = bytes(self._held), bytearray()
+            self.put(piece)
+
+    def put(self, item: bytes | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.pieces.put(item, timeout=_LOOK_SECONDS)
+            except Full:
+                continue
+            return
+        raise _Stopped
+
+
+def _through(act: Callable[[_Reader, _Writer], None], pieces: Generator[bytes]) -> Generator[bytes]:
+    """What `act` writes while it reads `pieces`, in a thread, which closes them; what either raises is raised
+    here. The thread is not waited for: it may be stuck in a read until a pipe is closed.
+    """
+    stopped = Event()
+    reader, writer = _Reader(pieces), _Writer(stopped)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            act(reader, writer)
+            writer.flush()
+        except BaseException as error:  # noqa: BLE001 – raised again by whoever takes the pieces
+            failed.append(reader.error or error)
+        finally:
+            pieces.close()
+            if not stopped.is_set():
+                try:
+                    writer.put(None)
+                except _Stopped:
+                    return
+
+    thread = Thread(target=work, name="age", daemon=True)
+    thread.start()
+    try:
+        while (piece := _take(writer.pieces, thread)) is not None:
+            yield piece
+        if failed:
+            raise failed[0]
+    finally:
+        stopped.set()
+
+
+def _take(pieces: Queue[bytes | None], thread: Thread) -> bytes | None:
+    """The next piece; None at the end, or when the thread is gone without having said so."""
+    while True:
+        try:
+            return pieces.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            if not thread.is_alive() and pieces.empty():
+                return None

@@ -1,0 +1,230 @@
+"""Archives that only the holder of a private key can read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from deploy import backup
+from deploy.backup import encryption
+from deploy.backup.archive import ArchiveDamaged, Stored, read_archive, write_archive
+from deploy.backup.manifest import Manifest
+from deploy.buckets.local import LocalBucket
+from deploy.conf import DeployConf
+from deploy.databases.client_tools import find_tool
+from deploy.reporting.findings import Refusal
+from deploy.reporting.redaction import redact
+from deploy.reporting.report import Step
+
+Guard = Callable[[], None]
+
+
+@pytest.fixture
+def key() -> pyrage.x25519.Identity:
+    return pyrage.x25519.Identity.generate()
+
+
+@pytest.fixture
+def key_file(key: pyrage.x25519.Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As age-keygen writes it, and where the environment says."""
+    path = tmp_path / "key.txt"
+    path.touch(mode=0o600)
+    path.write_text(f"# created: 2026-11-25T00:00:00Z\n# public key: {key.to_public()}\n{key}\n")
+    monkeypatch.setenv("BACKUP_AGE_IDENTITY", str(path))
+    return path
+
+
+@pytest.fixture
+def sealed(conf: DeployConf, key: pyrage.x25519.Identity, key_file: Path) -> DeployConf:
+    recipients = (str(key.to_public()),)
+    return replace(conf, backup=replace(conf.backup, age_recipients=recipients, age_identity=str(key_file)))
+
+
+def take(conf: DeployConf, bucket: LocalBucket, guard: Guard) -> Manifest:
+    return backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=guard)
+
+
+def test_an_encrypted_backup_is_restored_and_holds_nothing_readable(
+    sealed: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, key: pyrage.x25519.Identity
+) -> None:
+    manifest = take(sealed, bucket, no_guard)
+    step = Step("restore")
+
+    verified = backup.verify(bucket, manifest, step=Step("verify"))
+    facts = backup.restore_into(sealed, bucket, manifest, name=backup.scratch_name(sealed, "v1"), step=step)
+
+    assert manifest.encryption == {"method": "age", "recipients": [str(key.to_public())]}
+    assert verified["raw_bytes"] == manifest.raw_bytes
+    assert facts["rows"] == sum(manifest.tables.values())
+    assert [finding for finding in step.findings if finding.level == "error"] == []
+    for part in manifest.files:  # companions too
+        stored = bucket.read(manifest.object_name(part.file))
+        assert stored.startswith(b"age-encryption.org/v1\n")
+        assert hashlib.sha256(stored).hexdigest() == part.sha256
+    assert str(key).encode() not in bucket.read(manifest.manifest_name)
+
+
+def test_without_software_of_ours_it_is_read_with_age_and_zstd(
+    sealed: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, key_file: Path
+) -> None:
+    age, zstd = shutil.which("age"), shutil.which("zstd")
+    if age is None or zstd is None:
+        pytest.skip("needs age and zstd: apt-get install age zstd")
+    manifest = take(sealed, bucket, no_guard)
+    archive = bucket.read(manifest.object_name(manifest.parts[0].file))
+
+    compressed = subprocess.run(
+        [age, "--decrypt", "--identity", str(key_file)], input=archive, capture_output=True, check=True
+    )
+    raw = subprocess.run(
+        [zstd, "--decompress", "--stdout"], input=compressed.stdout, capture_output=True, check=True
+    )
+    tool = find_tool("pg_restore", server_major=int(manifest.client_version))
+    listed = subprocess.run([tool.path, "--list"], input=raw.stdout, capture_output=True, check=True)
+
+    assert len(raw.stdout) == manifest.parts[0].raw_bytes
+    assert b"TABLE DATA public person" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (None, "deploy.B102"),
+        ("", "deploy.B102"),
+        ("# only a comment\n", "deploy.B102"),
+        ("AGE-SECRET-KEY-1QQQQ\n", "deploy.B102"),
+        ("\udcff", "deploy.B102"),
+        ("another", "deploy.B103"),
+    ],
+)
+def test_a_key_that_is_no_use_is_a_refusal_that_shows_nothing_of_it(
+    sealed: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    key_file: Path,
+    content: str | None,
+    wanted: str,
+) -> None:
+    manifest = take(sealed, bucket, no_guard)
+    if content is None:
+        key_file.unlink()
+    elif content == "another":
+        key_file.write_text(str(pyrage.x25519.Identity.generate()))
+    else:
+        key_file.write_text(content, errors="surrogateescape")
+
+    for act in (
+        lambda: encryption.require_readable(sealed),
+        lambda: encryption.require_readable(sealed, manifest),
+        lambda: backup.verify(bucket, manifest, step=Step("verify")),
+    ):
+        with pytest.raises(Refusal) as refused:
+            act()
+        assert [finding.id for finding in refused.value.findings] == [wanted]
+        assert refused.value.exit_code == 2
+        assert "SECRET-KEY-1Q" not in refused.value.findings[0].message
+
+
+def test_no_key_at_all_and_one_that_everybody_can_read(
+    sealed: DeployConf, key_file: Path, key: pyrage.x25519.Identity
+) -> None:
+    without = replace(sealed, backup=replace(sealed.backup, age_identity=""))
+    with pytest.raises(Refusal) as refused:
+        encryption.require_readable(without)
+    assert refused.value.findings[0].id == "deploy.B101"
+
+    assert encryption.require_readable(sealed) == []
+    key_file.chmod(0o644)
+    assert [finding.id for finding in encryption.require_readable(sealed)] == ["deploy.B104"]
+    assert str(key) not in redact(f"a key: {key}")
+
+
+@pytest.mark.parametrize("text", ["age1xyz", "", "ssh-ed25519 AAAA", "SECRET"])
+def test_a_recipient_that_is_none_is_refused_before_anything_is_done(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, text: str
+) -> None:
+    given = str(pyrage.x25519.Identity.generate()) if text == "SECRET" else text
+    wrong = replace(conf, backup=replace(conf.backup, age_recipients=(given,)))
+
+    with pytest.raises(Refusal) as refused:
+        take(wrong, bucket, no_guard)
+
+    assert (refused.value.findings[0].id, refused.value.exit_code) == ("deploy.B100", 2)
+    assert "AGE-SECRET-KEY" not in refused.value.findings[0].message
+    assert list(bucket.list("")) == []
+
+
+def test_every_flipped_bit_and_every_cut_is_found_with_and_without_the_hash() -> None:
+    key = pyrage.x25519.Identity.generate()
+    raw = random.Random(4).randbytes(300_000)  # noqa: S311 – content that can be had again
+    out = io.BytesIO()
+    seal = encryption.sealing((str(key.to_public()),))
+    stored = write_archive(io.BytesIO(raw), out, level=1, progress=lambda _: None, seal=seal)
+    archive = out.getvalue()
+    assert read(archive, stored, key) == raw
+    chosen = random.Random(5)  # noqa: S311 – as above
+    places = [chosen.randrange(len(archive) * 8) for _ in range(200)]
+    damaged = [flipped(archive, bit) for bit in places]
+    damaged += [archive[: chosen.randrange(len(archive))] for _ in range(50)]
+
+    for content in damaged:
+        assert hashlib.sha256(content).hexdigest() != stored.sha256  # L0
+        blind = Stored(stored.raw_bytes, len(content), hashlib.sha256(content).hexdigest(), "")
+        with pytest.raises(ArchiveDamaged):  # L1, by what age and zstd find themselves
+            read(content, blind, key)
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def read(content: bytes, stored: Stored, key: pyrage.x25519.Identity) -> bytes:
+    def unseal(pieces: Iterator[bytes]) -> Generator[bytes]:
+        try:
+            yield from encryption._through(lambda r, w: pyrage.decrypt_io(r, w, [key]), pieces)  # type: ignore[arg-type]
+        except (pyrage.DecryptError, OSError) as error:
+            raise encryption.DoesNotDecrypt(str(error)) from error
+
+    return b"".join(read_archive(io.BytesIO(content), stored, unseal=unseal))
+
+
+def test_what_a_source_raises_reaches_the_caller_as_it_is_and_no_thread_stays(
+    key: pyrage.x25519.Identity,
+) -> None:
+    class Broken:
+        left = 40
+
+        def read(self, size: int = -1, /) -> bytes:
+            self.left -= 1
+            if not self.left:
+                raise LookupError("the pipe broke")
+            return os.urandom(min(size, 65536))
+
+    seal = encryption.sealing((str(key.to_public()),))
+
+    with pytest.raises(LookupError, match="the pipe broke"):
+        write_archive(Broken(), io.BytesIO(), level=1, progress=lambda _: None, seal=seal)
+    with pytest.raises(ZeroDivisionError):
+        write_archive(
+            io.BytesIO(bytes(40_000_000)), io.BytesIO(), level=1, progress=lambda _: 1 // 0, seal=seal
+        )
+
+    deadline = time.monotonic() + 10
+    while any(thread.name in ("age", "archive-compress") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
