@@ -10,6 +10,7 @@ from typing import Any
 
 from .conf_values import Reader, are_relative, is_bucket
 
+MOST_JOBS = 32
 GRADES = ("L0", "L1", "L2", "L3")
 _PROJECT = re.compile(r"[a-z][a-z0-9:.-]{4,61}[a-z0-9]\Z")  # a Google Cloud project id, also domain-scoped
 _VERSION = re.compile(r"projects/[a-z0-9:.-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/[0-9]{1,9}\Z")
@@ -108,9 +109,9 @@ def read_backup(take: Reader) -> BackupConf:
     """Take the keys of backups; mistakes become findings of `take`."""
     return BackupConf(
         compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
-        jobs=take.integer("BACKUP_JOBS", 1, least=1, most=32),
+        jobs=take.integer("BACKUP_JOBS", 1, least=1, most=MOST_JOBS),
         restore_jobs=take.integer("BACKUP_RESTORE_JOBS", 2, least=1, most=64),
-        digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 64 * 1024**2, least=0, most=1024**5),
+        digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 16 * 1024**2, least=0, most=1024**5),
         age_recipients=_strings(take, "BACKUP_AGE_RECIPIENTS", "['age1…']"),
         age_identity=take.text("BACKUP_AGE_IDENTITY", os.environ.get("BACKUP_AGE_IDENTITY", "")),
         keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),

@@ -21,7 +21,13 @@ from .parts import store_parts
 
 
 def create_backup(
-    conf: DeployConf, bucket: Bucket, *, release: str, step: Step, guard: Callable[[], None]
+    conf: DeployConf,
+    bucket: Bucket,
+    *,
+    release: str,
+    step: Step,
+    guard: Callable[[], None],
+    commit: str = "",
 ) -> Manifest:
     """Back up the configured database and return the manifest, which is in the bucket by then.
 
@@ -32,6 +38,7 @@ def create_backup(
         release: what it is taken for; part of the id.
         step: progress in raw bytes; facts `backup`, sizes, rows; findings of what a backup does not hold.
         guard: called before each visible write.
+        commit: of the release, where it is known.
 
     Raises:
         Refusal: exit 1 when the dump failed, 2 when the database, its client programs or the engine are
@@ -73,6 +80,7 @@ def create_backup(
         server_version=facts.server_version,
         client_version=facts.client_version,
         release=release,
+        commit=commit,
         created=created,
         duration_seconds=round(time.monotonic() - began, 3),
         parts=parts,

@@ -58,13 +58,31 @@ _MAINTENANCE = "postgres"
 _PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 _PROVIDERS_SINCE = 15  # LOCALE_PROVIDER of CREATE DATABASE
 
+_LOCALE_KEYS = (
+    "encoding",
+    "collate",
+    "ctype",
+    "provider",
+    "locale",
+    "rules",
+    "version",
+    "actual_version",
+)
 _LOCALE = """
 SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
        to_jsonb(d)->>'datlocprovider' AS provider,
        coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') AS locale,
-       to_jsonb(d)->>'daticurules' AS rules
+       to_jsonb(d)->>'daticurules' AS rules, to_jsonb(d)->>'datcollversion' AS version,
+       {actual} AS actual_version
 FROM pg_database d WHERE datname = current_database()
 """
+
+
+# Before 15 a database has no version of its own; that of a collation with its locale is the same library's.
+_ACTUAL_VERSION = "pg_database_collation_actual_version(d.oid)"
+_ACTUAL_VERSION_BEFORE_15 = """(
+    SELECT max(pg_collation_actual_version(c.oid)) FROM pg_collation c
+    WHERE c.collprovider = 'c' AND c.collcollate = d.datcollate AND c.collencoding IN (-1, d.encoding))"""
 
 
 def database_name(alias: str) -> str:
@@ -154,11 +172,13 @@ def size_bytes(connection: Connection[Any], name: str) -> int:
 
 def locale(connection: Connection[Any]) -> dict[str, str | None]:
     """Of the connected database: encoding, collate, ctype, provider (c, i, b; None before PostgreSQL 15), the
-    provider's locale, and the rules of ICU.
+    provider's locale, the rules of ICU, the version of the collation that it was made with (`version`, None
+    before PostgreSQL 15) and the one that the server has now (`actual_version`); None for C and POSIX.
     """
-    row = connection.execute(_LOCALE).fetchone()
+    actual = _ACTUAL_VERSION if major(connection) >= _PROVIDERS_SINCE else _ACTUAL_VERSION_BEFORE_15
+    row = connection.execute(_LOCALE.format(actual=actual).encode()).fetchone()
     assert row is not None  # noqa: S101 – a connection has a database
-    return dict(zip(("encoding", "collate", "ctype", "provider", "locale", "rules"), row, strict=True))
+    return dict(zip(_LOCALE_KEYS, row, strict=True))
 
 
 def create(connection: Connection[Any], name: str, like: Mapping[str, str | None]) -> None:

@@ -36,7 +36,7 @@ def identify(conf: DeployConf) -> Identity:
     A work tree with changes that are not committed gets the fingerprint after the commit, so that two
     different codes never share a name.
     """
-    commit = _git(conf.base_dir, "rev-parse", "HEAD")
+    commit = commit_of(conf)
     if conf.release:
         return Identity(conf.release, commit)
     if not commit:
@@ -44,6 +44,11 @@ def identify(conf: DeployConf) -> Identity:
     if _git(conf.base_dir, "status", "--porcelain", "--untracked-files=normal", "--", ":/", *_BY_PRODUCTS):
         return Identity(f"{commit[:12]}-src-{source_fingerprint(conf.base_dir)[:12]}", commit)
     return Identity(commit, commit)
+
+
+def commit_of(conf: DeployConf) -> str:
+    """The Git commit of the project's folder, or an empty string where it is not known."""
+    return _git(conf.base_dir, "rev-parse", "HEAD")
 
 
 def source_fingerprint(base_dir: Path) -> str:

@@ -174,7 +174,12 @@ class Predeploy:
                     reuse(step, proof)
                     return manifest
             manifest = backup.create_backup(
-                conf, bucket, release=self.session.identity.name, step=step, guard=self._guard
+                conf,
+                bucket,
+                release=self.session.identity.name,
+                commit=self.session.identity.commit,
+                step=step,
+                guard=self._guard,
             )
             step.facts.update(backup=manifest.id, applied=len(inputs["applied"]))
             self.report.require_ok(step)

@@ -13,8 +13,9 @@ from .output import Output, printable
 from .report import Report, Step
 from .verdict import state, verdict
 
-# Often enough that a log follower knows it is alive, seldom enough that an hour's dump is 240 lines.
-_PROGRESS_EVERY_SECONDS = 15.0
+# Often enough that a log follower knows it is alive, seldom enough that an hour's dump is 360 lines.
+_PROGRESS_EVERY_SECONDS = 10.0
+_SLOW_SECONDS = 1.0  # a rate over less than this jumps about
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,17 @@ def describe_progress(step: Step) -> str:
     return printable(f"{text}, {step.note}" if step.note else text)
 
 
+def describe_pace(step: Step, elapsed_seconds: float) -> str:
+    """`12.0 MB of 40.0 MB · 9.9 MB/s · 2.8 s left`."""
+    parts = [describe_progress(step)]
+    if elapsed_seconds >= _SLOW_SECONDS and step.done:
+        rate = step.done / elapsed_seconds
+        parts.append(f"{human_bytes(rate) if step.unit == 'bytes' else f'{rate:,.1f}'}/s")
+        if step.total and step.done < step.total:
+            parts.append(f"{human_seconds((step.total - step.done) / rate)} left")
+    return " · ".join(parts)
+
+
 class PlainRenderer:
     """Writes as the run goes; `finish` adds the verdict."""
 
@@ -64,10 +76,11 @@ class PlainRenderer:
         self.symbols = symbols_for(output)
         self._lock = threading.RLock()  # steps report progress from worker threads
         self._said: dict[int, float] = {}
+        self._began: dict[int, float] = {}
 
     def step_started(self, step: Step) -> None:
         with self._lock:
-            self._said[id(step)] = time.monotonic()
+            self._said[id(step)] = self._began[id(step)] = time.monotonic()
             self.output.line(f"{self.symbols.start} {printable(step.name)}")
 
     def step_progress(self, step: Step) -> None:
@@ -75,11 +88,13 @@ class PlainRenderer:
             now = time.monotonic()
             if now - self._said.get(id(step), 0.0) >= _PROGRESS_EVERY_SECONDS:
                 self._said[id(step)] = now
-                self.output.line(f"  {printable(step.name)}: {describe_progress(step)}")
+                elapsed = now - self._began.get(id(step), now)
+                self.output.line(f"  {printable(step.name)}: {describe_pace(step, elapsed)}")
 
     def step_finished(self, step: Step) -> None:
         with self._lock:
             self._said.pop(id(step), None)
+            self._began.pop(id(step), None)
             head = f"{self.symbols.of_step(step)} {printable(step.name)}  {human_seconds(step.seconds)}"
             detail = f"skipped: {printable(step.skipped)}" if step.skipped else figures(step.facts)
             self.output.line(f"{head}  {detail}".rstrip())

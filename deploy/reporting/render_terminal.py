@@ -15,15 +15,14 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from .explanation import lock_line
-from .facts import Table, figures, human_bytes, human_seconds, tables
+from .facts import Table, figures, human_seconds, tables
 from .findings import Finding
 from .output import Output, printable
-from .render_plain import describe_progress, symbols_for
+from .render_plain import describe_pace, symbols_for
 from .report import Report, Step
 from .verdict import state, verdict
 
 _STYLE = {"ok": "green", "failed": "bold red", "skipped": "dim", "error": "red", "warning": "yellow"}
-_SLOW_SECONDS = 1.0  # a rate over less than this jumps about
 _BAR_WIDTH = 20
 _SHORT_CELL = 12  # a column of such cells is never folded
 
@@ -105,7 +104,7 @@ class TerminalRenderer:
         cells: list[RenderableType] = [running.spinner]
         room = self.console.width - 3
         if step.done or step.total is not None:
-            said.append(f"  {_pace(step, elapsed)}", "dim")
+            said.append(f"  {describe_pace(step, elapsed)}", "dim")
             if step.total and room >= 3 * _BAR_WIDTH:
                 done = min(step.done, step.total)
                 cells.append(ProgressBar(total=step.total, completed=done, width=_BAR_WIDTH))
@@ -157,14 +156,3 @@ class TerminalRenderer:
         self.console.print(Padding(grid, (0, 0, 0, 6)))
         if table.more:
             self.console.print(Text(f"      and {table.more:,} more (--format json shows all)", "dim"))
-
-
-def _pace(step: Step, elapsed_seconds: float) -> str:
-    """`12.0 MB of 40.0 MB · 9.9 MB/s · 2.8 s left`."""
-    parts = [describe_progress(step)]
-    if elapsed_seconds >= _SLOW_SECONDS and step.done:
-        rate = step.done / elapsed_seconds
-        parts.append(f"{human_bytes(rate) if step.unit == 'bytes' else f'{rate:,.1f}'}/s")
-        if step.total and step.done < step.total:
-            parts.append(f"{human_seconds((step.total - step.done) / rate)} left")
-    return " · ".join(parts)

@@ -24,7 +24,9 @@ ARCHIVE = "archive.dump.zst"
 
 
 def take(conf: DeployConf, bucket: LocalBucket, guard: Guard, release: str = "v1") -> Manifest:
-    return backup.create_backup(conf, bucket, release=release, step=Step("backup"), guard=guard)
+    return backup.create_backup(
+        conf, bucket, release=release, commit="0123abc", step=Step("backup"), guard=guard
+    )
 
 
 def test_everything_awkward_comes_back_the_same(
@@ -90,6 +92,8 @@ def test_the_manifest_describes_what_was_in_the_snapshot(
     assert manifest.engine == "postgresql"
     assert manifest.extensions.keys() == {"plpgsql"}
     assert manifest.locale["encoding"] == "UTF8"
+    assert manifest.locale["version"] == manifest.locale["actual_version"]
+    assert (manifest.release, manifest.commit) == ("v1", "0123abc")
     assert backup.read_manifest(conf, bucket, manifest.id) == manifest
     assert backup.read_manifest(conf, bucket, "latest") == manifest
     info = bucket.stat(manifest.object_name(ARCHIVE))

@@ -72,7 +72,7 @@ def test_says_now_and_then_how_far_a_long_step_is(monkeypatch):
     step.progress(1e6, 9e6, unit="bytes")
     step.progress(2e6, 9e6, unit="bytes", note="shop_order")
     step.progress(3e6, 9e6, unit="bytes")
-    assert stream.getvalue() == "▶ dump\n  dump: 2.0 MB of 9.0 MB, shop_order\n"
+    assert stream.getvalue() == ("▶ dump\n  dump: 2.0 MB of 9.0 MB, shop_order · 125.0 kB/s · 56.0 s left\n")
 
 
 def test_control_characters_from_outside_do_not_reach_the_terminal():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
+from deploy.conf_backup import MOST_JOBS
 from deploy.management.command import DeployCommand
 
 
@@ -14,7 +17,11 @@ class Command(DeployCommand):
     """backup, and with --prove the restore into a scratch database."""
 
     help = "Stream a backup of the database into the bucket; with --prove, restore and compare it at once."
-    examples = ("python manage.py backupdb", "python manage.py backupdb --reason before-import --prove")
+    examples = (
+        "python manage.py backupdb",
+        "python manage.py backupdb --jobs 4",
+        "python manage.py backupdb --reason before-import --prove",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -23,17 +30,29 @@ class Command(DeployCommand):
             help="What it is taken for, recorded with it (default: the release, or 'manual').",
         )
         parser.add_argument(
+            "--jobs",
+            type=_jobs,
+            default=None,
+            metavar="N",
+            help="Dump large tables by so many processes (default: DEPLOY['BACKUP_JOBS'], or 1).",
+        )
+        parser.add_argument(
             "--prove", action="store_true", help="Restore it into a scratch database and compare every table."
         )
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy import backup
         from deploy.buckets import open_bucket
+        from deploy.releases.identity import commit_of
 
+        if options["jobs"] is not None:
+            conf = replace(conf, backup=replace(conf.backup, jobs=options["jobs"]))
         bucket = open_bucket(conf.bucket)
         reason = options["reason"] or conf.release or "manual"
         with self.report.step("backup") as step:
-            manifest = backup.create_backup(conf, bucket, release=reason, step=step, guard=_unguarded)
+            manifest = backup.create_backup(
+                conf, bucket, release=reason, commit=commit_of(conf), step=step, guard=_unguarded
+            )
         if not options["prove"]:
             return
         # Not a release's scratch database: a deploy may be rehearsing on that one.
@@ -43,6 +62,14 @@ class Command(DeployCommand):
                 step.facts.update(backup.restore_into(conf, bucket, manifest, name=scratch, step=step))
         finally:
             backup.drop_scratch(conf, scratch)
+
+
+def _jobs(text: str) -> int:
+    """Of 1 to 32, as in the settings."""
+    jobs = int(text)
+    if not 1 <= jobs <= MOST_JOBS:
+        raise ArgumentTypeError(f"{jobs} is not between 1 and {MOST_JOBS}")
+    return jobs
 
 
 def _unguarded() -> None:
