@@ -107,6 +107,7 @@ def create_backup(
     step.extend(facts.findings)
     step.facts.update(
         backup=backup_id,
+        archives=len(manifest.parts),
         raw_bytes=manifest.raw_bytes,
         stored_bytes=manifest.stored_bytes,
         tables=len(manifest.tables),

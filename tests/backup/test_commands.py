@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.test import override_settings
 
 from deploy.conf import DeployConf
@@ -47,6 +48,26 @@ def ids(report: dict[str, Any]) -> list[str]:
 
 def step_of(report: dict[str, Any], name: str) -> dict[str, Any]:
     return next(step for step in report["steps"] if step["name"] == name)
+
+
+@pytest.mark.parametrize("jobs", ["0", "33", "two"])
+def test_backupdb_refuses_a_number_of_jobs_that_makes_no_sense(
+    command: Callable[..., tuple[int, dict[str, Any]]], jobs: str
+) -> None:
+    with pytest.raises(CommandError, match="--jobs"):
+        command("backupdb", "--jobs", jobs)
+
+
+def test_backupdb_with_several_jobs(
+    command: Callable[..., tuple[int, dict[str, Any]]], awkward: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.backup.engines import postgresql_parts
+
+    monkeypatch.setattr(postgresql_parts, "WORTH_BYTES", 0)
+    code, report = command("backupdb", "--jobs", "2", "--prove")
+
+    assert (code, ids(report)) == (0, [])
+    assert step_of(report, "backup")["facts"]["archives"] == 2
 
 
 def test_from_backup_to_restore_and_prune(
