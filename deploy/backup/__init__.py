@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .catalog import list_backups, read_manifest, scan, verify
+    from .catalog import list_backups, newest, read_manifest, scan, verify
     from .create import create_backup
     from .encryption import require_readable
     from .engines import database_name
     from .kept import drop_replaced, list_kept, plan_swap_back, require_replaced, swap_back
     from .manifest import Manifest
+    from .policy import Policy
+    from .proofs import prove
     from .replace import plan_replace, replace_database
     from .restore import restore_beside, restore_into
     from .retention import PrunePlan, apply_prune, plan_prune
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Manifest",
+    "Policy",
     "PrunePlan",
     "apply_prune",
     "create_backup",
@@ -32,10 +35,12 @@ __all__ = [
     "drop_stale_scratch",
     "list_backups",
     "list_kept",
+    "newest",
     "plan_prune",
     "plan_replace",
     "plan_swap_back",
     "plan_tables",
+    "prove",
     "read_manifest",
     "replace_database",
     "require_readable",
@@ -51,6 +56,7 @@ __all__ = [
 
 _HOMES = {
     "Manifest": "manifest",
+    "Policy": "policy",
     "PrunePlan": "retention",
     "apply_prune": "retention",
     "create_backup": "create",
@@ -60,10 +66,12 @@ _HOMES = {
     "drop_stale_scratch": "scratch",
     "list_backups": "catalog",
     "list_kept": "kept",
+    "newest": "catalog",
     "plan_prune": "retention",
     "plan_replace": "replace",
     "plan_swap_back": "kept",
     "plan_tables": "tables",
+    "prove": "proofs",
     "read_manifest": "catalog",
     "replace_database": "replace",
     "require_replaced": "kept",

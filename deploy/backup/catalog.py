@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,11 @@ from .findings import (
     UNREADABLE,
 )
 from .manifest import Manifest, Part
-from .naming import MANIFEST, Identity, is_id
+from .naming import MANIFEST, Identity, is_id, is_moment
+
+# A manifest is small, and the way to it is long: so many are on it at once.
+_READERS = 16
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +53,32 @@ class Catalog:
 def scan(conf: DeployConf, bucket: Bucket, *, environment: str | None = None) -> Catalog:
     """Everything under this database's own folder, and nothing else."""
     identity = _identity(conf, environment)
-    found: dict[str, dict[str, ObjectInfo]] = {}
-    for info in bucket.list(identity.prefix):
-        backup_id, _, file_name = info.name.removeprefix(identity.prefix).partition("/")
-        if is_id(backup_id) and file_name and "/" not in file_name:
-            found.setdefault(backup_id, {})[file_name] = info
-    manifests: list[Manifest] = []
-    unreadable: list[Finding] = []
-    unfinished: list[ObjectInfo] = []
-    for backup_id, files in found.items():
-        if MANIFEST not in files:
-            unfinished.extend(files.values())
-            continue
-        try:
-            manifests.append(_read(bucket, identity, backup_id, files[MANIFEST].generation))
-        except ObjectMissing:
-            continue  # pruned since the listing
-        except ValueError as error:
-            unreadable.append(UNREADABLE(id=backup_id, reason=error, place=files[MANIFEST].name))
+    found = _folders(bucket, identity)
+    whole = [files[MANIFEST] for files in found.values() if MANIFEST in files]
+    read = _read_all(bucket, identity, whole)
+    manifests = [one for one in read if isinstance(one, Manifest)]
     manifests.sort(key=lambda manifest: (manifest.created, manifest.id), reverse=True)
-    return Catalog(manifests, unreadable, unfinished)
+    return Catalog(
+        manifests,
+        unreadable=[one for one in read if isinstance(one, Finding)],
+        unfinished=[info for files in found.values() if MANIFEST not in files for info in files.values()],
+    )
+
+
+def newest(
+    conf: DeployConf, bucket: Bucket, *, least_grade: int | None = None, environment: str | None = None
+) -> tuple[Manifest | None, list[Finding]]:
+    """The newest backup (of at least this grade), and a warning for each newer one that can't be read.
+
+    Reads no more manifests than it must: an id begins with its time.
+    """
+    passed: list[Finding] = []
+    for one in _newest_first(bucket, _identity(conf, environment)):
+        if isinstance(one, Finding):
+            passed.append(one)
+        elif least_grade is None or (one.grade is not None and one.grade >= least_grade):
+            return one, passed
+    return None, passed
 
 
 def list_backups(conf: DeployConf, bucket: Bucket) -> list[Manifest]:
@@ -81,6 +92,7 @@ def read_manifest(
     """The manifest of one backup, or of the newest for the id `latest`.
 
     Args:
+        backup_id: its time alone (`20261125T013645123Z`) will do where only one has it.
         environment: take it from another environment of this project.
 
     Raises:
@@ -89,7 +101,9 @@ def read_manifest(
     """
     identity = _identity(conf, environment)
     if backup_id == "latest":
-        return _latest(identity, scan(conf, bucket, environment=environment))
+        return _latest(identity, *newest(conf, bucket, environment=environment))
+    if is_moment(backup_id):
+        backup_id = _by_moment(bucket, identity, backup_id)
     if not is_id(backup_id):
         raise Refusal(BACKUP_MISSING(id=backup_id, identity=identity))
     name = identity.object_name(backup_id, MANIFEST)
@@ -105,12 +119,12 @@ def read_manifest(
 
 
 def verify(bucket: Bucket, manifest: Manifest, *, step: Step) -> dict[str, Any]:
-    """Read every archive: SHA-256, sizes, and every frame's checksum. Facts: sizes in bytes.
+    """Read every archive and companion: SHA-256, sizes, every frame's checksum. Facts: sizes in bytes.
 
     Raises:
         Refusal: deploy.B004, exit code 1.
     """
-    for part in manifest.parts:
+    for part in manifest.files:
         with open_archive(bucket, manifest, part, step) as raw:
             for _ in raw:
                 pass
@@ -118,7 +132,7 @@ def verify(bucket: Bucket, manifest: Manifest, *, step: Step) -> dict[str, Any]:
         "backup": manifest.id,
         "raw_bytes": manifest.raw_bytes,
         "stored_bytes": manifest.stored_bytes,
-        "sha256": {part.file: part.sha256 for part in manifest.parts},
+        "sha256": {part.file: part.sha256 for part in manifest.files},
     }
 
 
@@ -167,16 +181,72 @@ def _read(bucket: Bucket, identity: Identity, backup_id: str, generation: int) -
     return manifest
 
 
-def _latest(identity: Identity, found: Catalog) -> Manifest:
-    newest = found.manifests[0] if found.manifests else None
-    for finding in found.unreadable:
-        backup_id = (finding.place or "").split("/")[-2]
-        if newest is None or backup_id > newest.id:
-            older = newest.id if newest else "none"
-            raise Refusal(finding, LATEST_UNREADABLE(identity=identity, id=backup_id, older=older))
-    if newest is None:
+def reread(bucket: Bucket, manifest: Manifest) -> Manifest:
+    """The manifest as it is in the bucket now.
+
+    Raises:
+        ObjectMissing: it was pruned. ValueError: it can't be used, in words.
+    """
+    info = bucket.stat(manifest.manifest_name)
+    if info is None:
+        raise ObjectMissing(f"{bucket.url}/{manifest.manifest_name} does not exist")
+    return _read(bucket, manifest.identity, manifest.id, info.generation)
+
+
+def _folders(bucket: Bucket, identity: Identity) -> Mapping[str, Mapping[str, ObjectInfo]]:
+    """What lies in each backup's folder, by id and file name."""
+    found: dict[str, dict[str, ObjectInfo]] = {}
+    for info in bucket.list(identity.prefix):
+        backup_id, _, file_name = info.name.removeprefix(identity.prefix).partition("/")
+        if is_id(backup_id) and file_name and "/" not in file_name:
+            found.setdefault(backup_id, {})[file_name] = info
+    return found
+
+
+def _newest_first(bucket: Bucket, identity: Identity) -> Iterator[Manifest | Finding]:
+    found = _folders(bucket, identity)
+    for backup_id in sorted(found, reverse=True):
+        if MANIFEST in found[backup_id]:
+            one = _read_or_say(bucket, identity, found[backup_id][MANIFEST])
+            if one is not None:
+                yield one
+
+
+def _read_all(
+    bucket: Bucket, identity: Identity, infos: Sequence[ObjectInfo]
+) -> list[Manifest | Finding | None]:
+    if len(infos) <= _FEW:
+        return [_read_or_say(bucket, identity, info) for info in infos]
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="manifests") as pool:
+        return list(pool.map(lambda info: _read_or_say(bucket, identity, info), infos))
+
+
+def _read_or_say(bucket: Bucket, identity: Identity, info: ObjectInfo) -> Manifest | Finding | None:
+    """The manifest, a warning that it can't be used, or None: pruned since the listing."""
+    backup_id = info.name.split("/")[-2]
+    try:
+        return _read(bucket, identity, backup_id, info.generation)
+    except ObjectMissing:
+        return None
+    except ValueError as error:
+        return UNREADABLE(id=backup_id, reason=error, place=info.name)
+
+
+def _by_moment(bucket: Bucket, identity: Identity, moment: str) -> str:
+    """The one id that begins with it, or `moment` where none or several do."""
+    names = bucket.list(f"{identity.prefix}{moment}-")
+    found = {name.name.removeprefix(identity.prefix).partition("/")[0] for name in names}
+    return found.pop() if len(found) == 1 else moment
+
+
+def _latest(identity: Identity, found: Manifest | None, passed: Sequence[Finding]) -> Manifest:
+    if passed:
+        backup_id = (passed[0].place or "").split("/")[-2]
+        older = found.id if found else "none"
+        raise Refusal(passed[0], LATEST_UNREADABLE(identity=identity, id=backup_id, older=older))
+    if found is None:
         raise Refusal(BACKUP_MISSING(id="latest", identity=identity))
-    return newest
+    return found
 
 
 def _elsewhere(bucket: Bucket, identity: Identity, backup_id: str) -> Finding:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 MANIFEST = "manifest.json"
 
+_MOMENT = re.compile(r"^\d{8}T\d{9}Z$")
 _ID = re.compile(r"^\d{8}T\d{6}\d{3}Z-[A-Za-z0-9._-]{1,24}-[0-9a-f]{6}$")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 
@@ -62,6 +63,11 @@ def new_id(created: datetime, release: str) -> str:
 def is_id(text: str) -> bool:
     """`text` has the shape of a backup id, so it is safe in an object's name."""
     return bool(_ID.match(text)) and ".." not in text
+
+
+def is_moment(text: str) -> bool:
+    """`text` is the beginning of a backup id, its time: enough to name one of a database's backups."""
+    return bool(_MOMENT.match(text))
 
 
 def slug(text: str, longest: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,37 +10,55 @@ from typing import Any
 from deploy.buckets import Bucket
 from deploy.buckets.base import ObjectInfo, ObjectMissing, PreconditionFailed
 from deploy.conf import DeployConf
+from deploy.reporting.findings import Finding
 from deploy.reporting.report import Step
 
 from .engines import identity_of
+from .findings_of_proofs import LEFT_ELSEWHERE
 from .manifest import Manifest
+from .naming import Identity
+from .policy import Policy
 
-# A manifest follows its archive within moments; after a day nobody is between the two any more.
+# A manifest follows its archives within moments; after a day nobody is between the two any more.
 UNFINISHED_AFTER_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One backup, whether it goes, and why.
+    """One backup, whether it goes, and every reason.
 
     Attributes:
         objects: (name, generation) to delete, in this order; 0: whatever generation is there.
+        elsewhere: what it names outside the bucket, and is not deleted with it.
     """
 
     id: str
     goes: bool
-    why: str
+    reasons: tuple[str, ...]
     stored_bytes: int
+    age_seconds: float | None = None
     objects: tuple[tuple[str, int], ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data for the report."""
-        return {"backup": self.id, "goes": self.goes, "why": self.why, "stored_bytes": self.stored_bytes}
+        return {
+            "backup": self.id,
+            "goes": self.goes,
+            "age_seconds": None if self.age_seconds is None else round(self.age_seconds),
+            "stored_bytes": self.stored_bytes,
+            "why": self.why,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """A decision for every backup, newest first, then for archives without a manifest."""
+    """A decision for every backup, newest first, then for what is not a whole one."""
 
     decisions: tuple[Decision, ...]
 
@@ -49,10 +67,20 @@ class PrunePlan:
         """What will be deleted."""
         return tuple(decision for decision in self.decisions if decision.goes)
 
+    @property
+    def findings(self) -> list[Finding]:
+        """What stays behind elsewhere when a backup goes."""
+        return [
+            LEFT_ELSEWHERE(id=decision.id, what=", ".join(decision.elsewhere))
+            for decision in self.going
+            if decision.elsewhere
+        ]
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data for the report."""
         return {
             "delete": [decision.id for decision in self.going],
+            "freed_bytes": sum(decision.stored_bytes for decision in self.going),
             "decisions": [decision.as_dict() for decision in self.decisions],
         }
 
@@ -60,60 +88,95 @@ class PrunePlan:
 def plan_prune(
     conf: DeployConf,
     manifests: Sequence[Manifest],
-    keep: int,
+    policy: Policy,
     pinned: Collection[str],
     *,
     unfinished: Sequence[ObjectInfo] = (),
+    unreadable: Sequence[Finding] = (),
+    now: datetime | None = None,
 ) -> PrunePlan:
-    """Keep the newest `keep` (at least one), and the pinned; everything else of this database goes.
+    """Decide on each. Whatever the policy: the newest stays, the newest of each grade, and the pinned.
 
-    Only what is given is decided on: a manifest that can't be read is not among them, so it stays. The
-    manifests of any other project, environment or database stay too.
+    Only this database's own are decided on: what is of another project, environment or database stays, and
+    what can't be read as well.
 
     Args:
-        keep: how many, at least 1.
         pinned: ids that releases stand on.
-        unfinished: archives without a manifest; they go after a day.
+        unfinished: files without a manifest; they go when the youngest of a backup is a day old.
+        unreadable: the catalog's findings of manifests that can't be read.
+        now: UTC; the present, if not given.
     """
-    identity = identity_of(conf)
+    identity, now = identity_of(conf), now or datetime.now(UTC)
     ours = [manifest for manifest in manifests if manifest.identity == identity]
     ours.sort(key=lambda manifest: (manifest.created, manifest.id), reverse=True)
-    keep = max(1, keep)
+    kept_by = policy.reasons([manifest.created for manifest in ours], now)
+    best: int = -1
     decisions = []
-    for place, manifest in enumerate(ours, 1):
-        if place == 1:
-            goes, why = False, "the newest"
-        elif manifest.id in pinned:
-            goes, why = False, "a release stands on it"
-        elif place <= keep:
-            goes, why = False, f"number {place} of the {keep} newest"
-        else:
-            goes, why = True, f"older than the {keep} newest"
-        # The manifest first: without it the backup is gone, and the rest is an archive without one.
-        objects = (
-            (manifest.manifest_name, manifest.generation),
-            *((manifest.object_name(part.file), part.generation) for part in manifest.files),
+    for place, (manifest, rules) in enumerate(zip(ours, kept_by, strict=True)):
+        reasons = ["the newest"] if place == 0 else []
+        if manifest.grade is not None and manifest.grade > best:
+            best = manifest.grade
+            reasons.append(f"the newest proved to L{best}")
+        if manifest.id in pinned:
+            reasons.append("a release stands on it")
+        decisions.append(_decide(manifest, [*reasons, *rules], place, now))
+    decisions += [
+        Decision(manifest.id, goes=False, reasons=(f"of {manifest.identity}",), stored_bytes=0)
+        for manifest in manifests
+        if manifest.identity != identity
+    ]
+    decisions += [
+        Decision((finding.place or "").split("/")[-2], False, ("it can't be read",), 0)  # noqa: FBT003
+        for finding in unreadable
+    ]
+    return PrunePlan((*decisions, *_decide_unfinished(unfinished, identity, now)))
+
+
+def _decide(manifest: Manifest, reasons: list[str], place: int, now: datetime) -> Decision:
+    goes = not reasons
+    # The manifest first: without it the backup is gone, and the rest is files without one.
+    objects = (
+        (manifest.manifest_name, manifest.generation),
+        *((manifest.object_name(part.file), part.generation) for part in manifest.files),
+    )
+    elsewhere = tuple(
+        f"{companion.kind} {_address(companion.facts)}".strip()
+        for companion in manifest.companions
+        if companion.part is None
+    )
+    return Decision(
+        manifest.id,
+        goes,
+        tuple(reasons) or (f"number {place + 1}, and no rule keeps it",),
+        manifest.stored_bytes,
+        (now - manifest.created).total_seconds(),
+        objects if goes else (),
+        elsewhere,
+    )
+
+
+def _address(facts: dict[str, Any]) -> str:
+    """What a person looks for it by."""
+    return next((str(facts[key]) for key in ("uri", "backup", "name", "operation") if facts.get(key)), "")
+
+
+def _decide_unfinished(infos: Sequence[ObjectInfo], identity: Identity, now: datetime) -> Iterator[Decision]:
+    folders: dict[str, list[ObjectInfo]] = {}
+    for info in infos:
+        if info.name.startswith(identity.prefix):
+            folders.setdefault(info.name.split("/")[-2], []).append(info)
+    for backup_id, files in sorted(folders.items(), reverse=True):
+        age_seconds = (now - max(info.updated for info in files)).total_seconds()
+        goes = age_seconds > UNFINISHED_AFTER_SECONDS
+        why = "it has no manifest" + (" since more than a day" if goes else ", but it may still come")
+        yield Decision(
+            backup_id,
+            goes,
+            (why,),
+            sum(info.size_bytes for info in files),
+            age_seconds,
+            tuple((info.name, info.generation) for info in files) if goes else (),
         )
-        decisions.append(Decision(manifest.id, goes, why, manifest.stored_bytes, objects if goes else ()))
-    for manifest in manifests:
-        if manifest.identity != identity:
-            decisions.append(
-                Decision(
-                    manifest.id,
-                    goes=False,
-                    why=f"of {manifest.identity}",
-                    stored_bytes=manifest.stored_bytes,
-                )
-            )
-    decisions.extend(_decide_unfinished(info) for info in unfinished if info.name.startswith(identity.prefix))
-    return PrunePlan(tuple(decisions))
-
-
-def _decide_unfinished(info: ObjectInfo) -> Decision:
-    backup_id = info.name.split("/")[-2]
-    goes = (datetime.now(UTC) - info.updated).total_seconds() > UNFINISHED_AFTER_SECONDS
-    why = "it has no manifest" + (" since more than a day" if goes else ", but it may still come")
-    return Decision(backup_id, goes, why, info.size_bytes, ((info.name, info.generation),) if goes else ())
 
 
 def apply_prune(

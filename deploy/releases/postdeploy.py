@@ -11,21 +11,20 @@ from typing import Any
 from deploy import backup, gate
 from deploy.gate import MigrationKey
 from deploy.reporting.findings import FindingType, Refusal
-from deploy.reporting.report import EXIT_REFUSED, Report, Step
+from deploy.reporting.report import EXIT_REFUSED, Report
 
 from .history import (
     CONTRACTED,
     LIVE,
     PREPARED,
-    STARTED,
     History,
     Release,
     body,
     contract_body,
     keys_of,
-    proofs,
     read_history,
 )
+from .pruning import plan_for
 from .session import Guard, Session
 
 NOT_PREPARED = FindingType(
@@ -71,7 +70,7 @@ class Postdeploy:
             if todo:
                 self._apply_contract(release, todo, done, guard)
             with self.report.step("prune") as step:
-                plan = self._prune_plan(step)
+                plan = plan_for(session, step)
                 step.facts.update(
                     backup.apply_prune(session.conf, session.bucket, plan, guard=guard, step=step)
                 )
@@ -85,7 +84,7 @@ class Postdeploy:
         release = self._live(read_history(self.session.ledger), None)
         self._contract(release)
         with self.report.step("prune") as step:
-            step.facts.update(self._prune_plan(step).as_dict())
+            step.facts.update(plan_for(self.session, step).as_dict())
 
     def _live(self, history: History, guard: Guard | None) -> Release:
         """Record the release as live, if it may be and isn't; without a guard only look whether it may."""
@@ -155,18 +154,6 @@ class Postdeploy:
             step.facts["applied"] = [".".join(key) for key in applied]
             self.report.require_ok(step)
 
-    def _prune_plan(self, step: Step) -> backup.PrunePlan:
-        session, conf = self.session, self.session.conf
-        catalog = backup.scan(conf, session.bucket)
-        step.extend(catalog.unreadable)
-        return backup.plan_prune(
-            conf,
-            catalog.manifests,
-            conf.backup.keep,
-            pinned_backups(session),
-            unfinished=catalog.unfinished,
-        )
-
 
 def _way_back_from_contract(
     session: Session, release: Release, todo: list[MigrationKey], done: frozenset[MigrationKey]
@@ -186,30 +173,3 @@ def _way_back_from_contract(
         "backup": earlier.get("backup"),
         "migrations": [*begun, *(key for key in todo if key not in begun)],
     }
-
-
-def pinned_backups(session: Session) -> set[str]:
-    """Ids of backups that releases stand on: the live one, the one before it, a prepared one, and those begun
-    since the live one is (a run that ended half-way may have migrated; its backup is from before that).
-
-    Raises:
-        Refusal: deploy.L011, deploy.L013: what can't be read is not unpinned.
-    """
-    history = read_history(session.ledger)
-    names = {*history.previous[-1:], *([history.live.name] if history.live else [])}
-    if candidate := history.candidate():
-        names.add(candidate.name)
-    pinned = set()
-    for name in names:
-        release = history.releases[name]
-        for kind in (PREPARED, CONTRACTED):
-            if backup_id := body(session.ledger, release, kind, needed=True).get("backup"):
-                pinned.add(str(backup_id))
-    for release in history.releases.values():
-        if release.status in ("started", "failed") and release.seqs.get(STARTED, 0) > history.moved:
-            pinned |= {
-                str(proof.data["facts"]["backup"])
-                for proof in proofs(session.ledger, release.name)
-                if proof.data.get("step") == "backup" and proof.seq > history.moved
-            }
-    return pinned

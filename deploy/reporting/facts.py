@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """`0.0042` as `4 ms`, `75` as `1 min 15 s`, `7325` as `2 h 02 min`."""
+    """`0.0042` as `4 ms`, `75` as `1 min 15 s`, `7325` as `2 h 02 min`, `180000` as `2 d 02 h`."""
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
@@ -38,7 +38,17 @@ def human_seconds(seconds: float) -> str:
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 2 * 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+class Rows(list[Mapping[str, Any]]):
+    """Rows of a fact for programs, and `shown`: the same for people, fewer columns, or in another order."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]], *, shown: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(rows)
+        self.shown = shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +73,9 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
     for key, value in facts.items():
         if _is_inline(value) or not isinstance(value, Sequence) or isinstance(value, str | bytes):
             continue
-        if all(isinstance(row, Mapping) for row in value):
-            found.append(_table_of_rows(key, value))
+        rows = value.shown if isinstance(value, Rows) else value
+        if all(isinstance(row, Mapping) for row in rows):
+            found.append(_table_of_rows(key, rows))
         else:
             found.append(_table_of_values(key, [_cell(key, item) for item in value]))
     return found

@@ -12,6 +12,7 @@ import pytest
 from deploy import backup
 from deploy.backup.manifest import Manifest, Part
 from deploy.backup.naming import Identity, is_id, new_id
+from deploy.backup.policy import Policy
 from deploy.buckets.base import ObjectInfo
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
@@ -70,7 +71,7 @@ def test_only_the_exact_identity_is_seen_and_pruned(
     ]
 
     listed = backup.list_backups(conf, bucket)
-    plan = backup.plan_prune(conf, listed, 1, set())
+    plan = backup.plan_prune(conf, listed, Policy(1), set())
     facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
 
     assert [manifest.id for manifest in listed] == [mine[1].id, mine[2].id, mine[0].id]
@@ -85,7 +86,7 @@ def test_manifests_of_others_that_are_handed_in_stay(
 ) -> None:
     foreign = [put(bucket, replace(ours, environment="prod"), days=days) for days in (1, 2, 3)]
 
-    plan = backup.plan_prune(conf, foreign, 1, set())
+    plan = backup.plan_prune(conf, foreign, Policy(1), set())
 
     assert plan.going == ()
     assert len(plan.decisions) == 3
@@ -94,14 +95,14 @@ def test_manifests_of_others_that_are_handed_in_stay(
 def test_every_backup_gets_a_reason(conf: DeployConf, bucket: LocalBucket, ours: Identity) -> None:
     made = [put(bucket, ours, days=days) for days in range(5)]
 
-    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 2, {made[3].id})
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), Policy(2), {made[3].id})
 
     assert [(decision.id, decision.why, decision.goes) for decision in plan.decisions] == [
-        (made[0].id, "the newest", False),
-        (made[1].id, "number 2 of the 2 newest", False),
-        (made[2].id, "older than the 2 newest", True),
+        (made[0].id, "the newest; one of the 2 newest", False),
+        (made[1].id, "one of the 2 newest", False),
+        (made[2].id, "number 3, and no rule keeps it", True),
         (made[3].id, "a release stands on it", False),
-        (made[4].id, "older than the 2 newest", True),
+        (made[4].id, "number 5, and no rule keeps it", True),
     ]
     assert plan.as_dict()["delete"] == [made[2].id, made[4].id]
 
@@ -110,7 +111,7 @@ def test_every_backup_gets_a_reason(conf: DeployConf, bucket: LocalBucket, ours:
 def test_the_newest_always_stays(conf: DeployConf, bucket: LocalBucket, ours: Identity, keep: int) -> None:
     made = [put(bucket, ours, days=days) for days in range(3)]
 
-    plan = backup.plan_prune(conf, made, keep, set())
+    plan = backup.plan_prune(conf, made, Policy(keep), set())
 
     assert made[0].id not in {decision.id for decision in plan.going}
     assert len(plan.going) == 2
@@ -120,7 +121,7 @@ def test_what_changed_since_the_plan_is_not_deleted(
     conf: DeployConf, bucket: LocalBucket, ours: Identity, no_guard: Guard
 ) -> None:
     made = [put(bucket, ours, days=days) for days in range(2)]
-    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 1, set())
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), Policy(1), set())
     bucket.put(made[1].manifest_name, made[1].to_bytes(), if_generation=None)
 
     facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
@@ -133,7 +134,7 @@ def test_a_prune_that_was_killed_halfway_is_finished_by_the_next(
     conf: DeployConf, bucket: LocalBucket, ours: Identity, no_guard: Guard
 ) -> None:
     made = [put(bucket, ours, days=days) for days in range(2)]
-    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 1, set())
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), Policy(1), set())
     bucket.delete(made[1].manifest_name)
 
     facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
@@ -145,7 +146,7 @@ def test_a_prune_that_was_killed_halfway_is_finished_by_the_next(
 def test_a_lost_guard_stops_the_prune(conf: DeployConf, bucket: LocalBucket, ours: Identity) -> None:
     for days in range(3):
         put(bucket, ours, days=days)
-    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), 1, set())
+    plan = backup.plan_prune(conf, backup.list_backups(conf, bucket), Policy(1), set())
 
     def guard() -> None:
         raise Refusal(exit_code=75)
@@ -164,10 +165,12 @@ def test_an_archive_without_manifest_is_no_backup_and_goes_after_a_day(
     catalog = backup.scan(conf, bucket)
     fresh: ObjectInfo = catalog.unfinished[0]
     old = replace(fresh, updated=datetime.now(UTC) - timedelta(hours=25))
-    plan = backup.plan_prune(conf, [], 1, set(), unfinished=[fresh, old])
+    plans = [backup.plan_prune(conf, [], Policy(1), set(), unfinished=[one]) for one in (fresh, old)]
 
     assert catalog.manifests == []
-    assert [decision.goes for decision in plan.decisions] == [False, True]
+    assert [plan.decisions[0].goes for plan in plans] == [False, True]
+    both = backup.plan_prune(conf, [], Policy(1), set(), unfinished=[old, fresh])
+    assert [decision.goes for decision in both.decisions] == [False]  # one file of it is young
 
 
 def test_foreign_names_under_the_folder_are_left_alone(

@@ -124,9 +124,14 @@ def test_from_backup_to_restore_and_prune(
     assert command("restoredb", "--drop-old", old)[0] == 0
     assert databases(awkward) == {awkward, f"{awkward}_look"}
 
-    code, report = command("backups", "prune", "--keep", "1", "--dry-run")
+    assert command("backups", "prune", "--keep", "1", "--dry-run")[1]["steps"][0]["facts"]["delete"] == []
+    only = ["--keep", "1", *(f"--keep-{name}={0}" for name in ("days", "daily", "weekly", "monthly"))]
+    # The older one is the newest that was proved to L2.
+    assert command("backups", "prune", *only, "--dry-run")[1]["steps"][0]["facts"]["delete"] == []
+    assert command("backups", "verify", "latest", "--grade", "L2")[0] == 0
+    code, report = command("backups", "prune", *only, "--dry-run")
     assert (code, step_of(report, "plan")["facts"]["delete"]) == (0, [first])
-    code, report = command("backups", "prune", "--keep", "1")
+    code, report = command("backups", "prune", *only)
     assert (code, step_of(report, "prune")["facts"]["deleted"]) == (0, [first])
     assert len(step_of(command("backups", "list")[1], "backups list")["facts"]["backups"]) == 1
 

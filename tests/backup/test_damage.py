@@ -109,7 +109,8 @@ def test_an_intact_archive_verifies(bucket: LocalBucket, manifest: Manifest) -> 
 
     facts = backup.verify(bucket, manifest, step=step)
 
-    assert facts["raw_bytes"] == manifest.raw_bytes == step.done == step.total
+    assert facts["raw_bytes"] == manifest.raw_bytes
+    assert manifest.files[-1].raw_bytes == step.done == step.total
 
 
 def test_something_else_that_is_no_dump_is_refused_by_pg_restore(
@@ -170,12 +171,19 @@ def test_a_damaged_manifest_is_refused_listed_as_such_and_never_pruned(
     with pytest.raises(Refusal) as refused:
         backup.read_manifest(conf, bucket, manifest.id)
     catalog = backup.scan(conf, bucket)
-    plan = backup.plan_prune(conf, catalog.manifests, 1, set(), unfinished=catalog.unfinished)
+    plan = backup.plan_prune(
+        conf,
+        catalog.manifests,
+        backup.Policy(1),
+        set(),
+        unfinished=catalog.unfinished,
+        unreadable=catalog.unreadable,
+    )
 
     assert refused.value.findings[0].id == "deploy.B002"
     assert reason in refused.value.findings[0].message
     assert [finding.id for finding in catalog.unreadable] == ["deploy.B022"]
-    assert plan.decisions == ()
+    assert [(decision.id, decision.goes) for decision in plan.decisions] == [(manifest.id, False)]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{}"])

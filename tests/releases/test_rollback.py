@@ -24,7 +24,8 @@ from deploy.releases.history import (
 )
 from deploy.releases.identity import Identity
 from deploy.releases.ledger import Ledger
-from deploy.releases.postdeploy import Postdeploy, pinned_backups
+from deploy.releases.postdeploy import Postdeploy
+from deploy.releases.pruning import pinned_backups
 from deploy.releases.rollback import Rollback, plan_rollback, run_switch
 from deploy.releases.session import Session
 from deploy.reporting.findings import Refusal

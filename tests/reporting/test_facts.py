@@ -20,7 +20,14 @@ def test_sizes(count, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0042, "4 ms"), (0.5, "0.5 s"), (59.99, "1 min 00 s"), (75, "1 min 15 s"), (7325, "2 h 02 min")],
+    [
+        (0.0042, "4 ms"),
+        (0.5, "0.5 s"),
+        (59.99, "1 min 00 s"),
+        (75, "1 min 15 s"),
+        (7325, "2 h 02 min"),
+        (180_000, "2 d 02 h"),
+    ],
 )
 def test_durations(seconds, text):
     assert human_seconds(seconds) == text

@@ -55,13 +55,8 @@ class Command(DeployCommand):
             )
         if not options["prove"]:
             return
-        # Not a release's scratch database: a deploy may be rehearsing on that one.
-        scratch = backup.scratch_name(conf, manifest.id)
-        try:
-            with self.report.step("restore") as step:
-                step.facts.update(backup.restore_into(conf, bucket, manifest, name=scratch, step=step))
-        finally:
-            backup.drop_scratch(conf, scratch)
+        with self.report.step("restore") as step:
+            backup.prove(conf, bucket, manifest, "L2", step=step)
 
 
 def _jobs(text: str) -> int:

@@ -1,0 +1,54 @@
+"""What is to say of a backup's grade and age: `deploy.B050` to `deploy.B059`."""
+
+from __future__ import annotations
+
+from deploy.reporting.findings import FindingType
+
+PROOF_NOT_RECORDED = FindingType(
+    "deploy.B050",
+    "warning",
+    "Backup {id} is proved to L{grade}, and that could not be recorded in its manifest: {reason}.",
+    "Let this account overwrite manifest.json below {prefix} (roles/storage.objectUser, no retention policy "
+    "there), then: python manage.py backups verify {id} --grade L{shown}",
+    why="Without the record, retention and `migrategate apply` take the backup for an unproved one.",
+)
+MANIFEST_CHANGED = FindingType(
+    "deploy.B051",
+    "error",
+    "The manifest of backup {id} is not the one that was proved: {what} changed meanwhile.",
+    "Nothing but a proof is ever added to a manifest: look who wrote it, then: "
+    "python manage.py backupdb --prove",
+)
+BACKUP_TOO_OLD = FindingType(
+    "deploy.B052",
+    "error",
+    "The newest backup of {identity}{graded} is {age} old, and {most} is the most: {id}.",
+    "python manage.py backupdb --prove",
+    why="What was written since then is in no backup.",
+)
+NO_BACKUP = FindingType(
+    "deploy.B053",
+    "error",
+    "There is no backup of {identity}{graded}.",
+    "python manage.py backupdb --prove; then have it run every day: docs/how-to/back-up.md",
+)
+APPLY_NEEDS_BACKUP = FindingType(
+    "deploy.B054",
+    "error",
+    "Migrations are applied only after a backup of grade {grade} that is at most {most} old, and {found}.",
+    "{command}",
+    why="DEPLOY['BACKUP_APPLY_GRADE'] and ['BACKUP_APPLY_MAX_AGE_SECONDS'] ask for it.",
+)
+PROVED_LESS = FindingType(
+    "deploy.B055",
+    "info",
+    "DEPLOY['BACKUP_GRADE'] is {grade}: {left_out}.",
+    "DEPLOY = {{…, 'BACKUP_GRADE': 'L3'}}",
+    why="What is not rehearsed on the restored data is found by the live database.",
+)
+LEFT_ELSEWHERE = FindingType(
+    "deploy.B056",
+    "info",
+    "Backup {id} goes, and what it names outside the bucket stays: {what}.",
+    "Give it a lifetime of its own where it lies (a bucket's lifecycle rule, an instance's retention).",
+)

@@ -1,0 +1,1 @@
+"""What `manage.py backups ACTION` does: each action in a module with `arguments` and `run`."""

@@ -1,0 +1,153 @@
+"""`backups list` and `backups show ID`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandParser
+
+from deploy.conf import DeployConf
+from deploy.reporting.facts import Rows
+from deploy.reporting.report import Report
+
+if TYPE_CHECKING:
+    from deploy.backup import Manifest
+
+
+def list_arguments(parser: CommandParser) -> None:
+    """Those of `list`."""
+    parser.add_argument("--from-environment", default=None, metavar="ENVIRONMENT")
+
+
+def show_arguments(parser: CommandParser) -> None:
+    """Those of `show`."""
+    parser.add_argument(
+        "backup", metavar="ID", nargs="?", default="latest", help="A backup's id (default: latest)."
+    )
+    parser.add_argument("--from-environment", default=None, metavar="ENVIRONMENT")
+
+
+def run_list(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
+    """A step `backups list`: one row a backup, newest first."""
+    from deploy import backup
+    from deploy.buckets import open_bucket
+
+    with report.step("backups list") as step:
+        catalog = backup.scan(conf, open_bucket(conf.bucket), environment=options["from_environment"])
+        step.extend(catalog.unreadable)
+        rows = [_row(manifest) for manifest in catalog.manifests]
+        step.facts["count"] = len(rows)
+        step.facts["stored_bytes"] = sum(row["stored_bytes"] for row in rows)
+        step.facts["backups"] = Rows(rows, shown=[_short(row) for row in rows])
+        step.facts["unfinished"] = [info.name for info in catalog.unfinished]
+
+
+def _row(manifest: Manifest) -> dict[str, Any]:
+    from deploy.backup.proofs import grade_name
+
+    return {
+        "backup": manifest.id,
+        "created": manifest.created.isoformat(),
+        "age_seconds": round(manifest.age_seconds),
+        "grade": grade_name(manifest.grade),
+        "release": manifest.release,
+        "raw_bytes": manifest.raw_bytes,
+        "stored_bytes": manifest.stored_bytes,
+        "tables": len(manifest.tables),
+        "rows": sum(manifest.tables.values()),
+        "engine": f"{manifest.engine} {manifest.server_version}",
+    }
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """What fits beside an id of 51 characters; the id holds the beginning of the release."""
+    release = str(row["release"])
+    in_id = release in row["backup"] or len(release) > 12
+    return {
+        "backup": row["backup"],
+        "age_seconds": row["age_seconds"],
+        "grade": row["grade"],
+        "size_bytes": row["stored_bytes"],
+        "engine": row["engine"].replace("postgresql", "pg"),
+        **({} if in_id else {"release": release}),
+    }
+
+
+def run_show(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
+    """A step `backups show`: all that the manifest says."""
+    from deploy import backup
+    from deploy.buckets import open_bucket
+
+    with report.step("backups show") as step:
+        manifest = backup.read_manifest(
+            conf, open_bucket(conf.bucket), options["backup"], environment=options["from_environment"]
+        )
+        step.facts.update(_row(manifest))
+        for key in ("project", "environment", "database", "commit", "client_version", "duration_seconds"):
+            step.facts[key] = getattr(manifest, key)
+        step.facts["proofs"] = Rows([proof.as_dict() for proof in manifest.proofs], shown=_proofs(manifest))
+        step.facts["companions"] = Rows(_companions(manifest), shown=_short_companions(manifest))
+        files = [part.as_dict() for part in manifest.files]
+        short = ("file", "raw_bytes", "stored_bytes", "sha256")
+        step.facts["files"] = Rows(files, shown=[{key: row[key] for key in short} for row in files])
+        step.facts["migrations"] = [
+            f"{app}.{names[-1]}" for app, names in manifest.migrations.items() if names
+        ]
+        step.facts["table_rows"] = [
+            {
+                "table": table,
+                "rows": rows,
+                "digest": _digested(manifest, table),
+            }
+            for table, rows in sorted(manifest.tables.items(), key=lambda item: (-item[1], item[0]))
+        ]
+        for key in ("objects", "extensions", "locale", "encryption"):
+            step.facts[key] = getattr(manifest, key)
+
+
+def _digested(manifest: Manifest, table: str) -> str:
+    if table not in manifest.digests:
+        return "counted only"
+    return f"of every {manifest.samples[table]}th row" if table in manifest.samples else "of all rows"
+
+
+def _proofs(manifest: Manifest) -> list[dict[str, Any]]:
+    from deploy.backup.proofs import grade_name
+
+    return [
+        {
+            "grade": grade_name(proof.grade),
+            "at": proof.at.isoformat(),
+            "took_seconds": proof.seconds,
+            "time_to_recover_seconds": proof.rto_seconds,
+            "by": proof.by,
+        }
+        for proof in manifest.proofs
+    ]
+
+
+def _companions(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {
+            **companion.as_dict(),
+            # Positive: it is of later than the database's snapshot.
+            "skew_seconds": round((companion.moment - manifest.created).total_seconds(), 3),
+        }
+        for companion in manifest.companions
+    ]
+
+
+def _short_companions(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": row["kind"],
+            "skew": f"{row['skew_seconds']:+.1f} s",
+            "size_bytes": row["part"]["stored_bytes"] if row["part"] else None,
+            "facts": ", ".join(
+                f"{key} {value}"
+                for key, value in row["facts"].items()
+                if isinstance(value, str | int | float)
+            ),
+        }
+        for row in _companions(manifest)
+    ]
