@@ -31,7 +31,7 @@ NO_CREATEDB = FindingType(
     "deploy.D006",
     "error",
     "The role {role!r} may not create databases, so a backup cannot be restored beside the live one.",
-    "As a superuser: ALTER ROLE {role} CREATEDB;",
+    "As a superuser, on Cloud SQL as the user postgres: ALTER ROLE {role} CREATEDB;",
 )
 NOT_CREATED = FindingType(
     "deploy.D007",

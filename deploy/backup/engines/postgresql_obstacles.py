@@ -40,7 +40,9 @@ WHERE pg_has_role(current_user, 'pg_read_all_settings', 'USAGE')
 """
 # Entries of an archive that need a superuser and hold nothing of the application's, as --list shows them.
 _SUPERUSERS = re.compile(
-    r"\d+; \d+ \d+ (COMMENT - EXTENSION \S+|COMMENT - SCHEMA public|EXTENSION - plpgsql|EVENT TRIGGER - .+) "
+    r"\d+; \d+ \d+ "
+    r"(COMMENT - EXTENSION \S+|COMMENT - SCHEMA public|EXTENSION - plpgsql|(?:COMMENT - )?EVENT TRIGGER .+?)"
+    r"(?: \S*)?$"
 )
 
 
@@ -114,7 +116,7 @@ def superusers_entries(listing: Iterable[str]) -> dict[str, str]:
     found = {}
     for line in listing:
         if match := _SUPERUSERS.match(line):
-            found[line] = match[1].replace(" - ", " ")
+            found[line] = match[1].replace(" - ", " ", 1)
     return found
 
 
