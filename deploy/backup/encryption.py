@@ -8,15 +8,15 @@ software: age -d -i key.txt archive.dump.zst | zstd -d | pg_restore -d …
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from queue import Empty, Full, Queue
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import register_secret
+
+from .piping import through
 
 if TYPE_CHECKING:
     from .manifest import Manifest
@@ -60,10 +60,6 @@ AGE_MISSING = FindingType(
     "Encrypted backups need pyrage, which is not installed.",
     "pip install 'pyrage>=1.4,<2'",
 )
-
-_PIECE_BYTES = 1024 * 1024  # age works in chunks of 64 KiB; handing over each costs more than the cipher
-_WAITING = 4  # pieces
-_LOOK_SECONDS = 0.2
 
 
 class DoesNotDecrypt(ValueError):  # noqa: N818 – reads as the fact it is
@@ -160,7 +156,9 @@ def sealing(recipients: tuple[str, ...]) -> Callable[[Generator[bytes]], Generat
     """
     age = _age()
     keys = [_recipient(age, text) for text in recipients]
-    return lambda pieces: _through(lambda reader, writer: age.encrypt_io(reader, writer, keys), pieces)
+    return lambda pieces: through(
+        lambda reader, writer: age.encrypt_io(reader, writer, keys), pieces, name="age"
+    )
 
 
 def unsealing(conf: DeployConf, manifest: Manifest) -> Callable[[Generator[bytes]], Generator[bytes]]:
@@ -176,107 +174,10 @@ def unsealing(conf: DeployConf, manifest: Manifest) -> Callable[[Generator[bytes
 
     def unseal(pieces: Generator[bytes]) -> Generator[bytes]:
         try:
-            yield from _through(lambda reader, writer: age.decrypt_io(reader, writer, keys), pieces)
+            yield from through(
+                lambda reader, writer: age.decrypt_io(reader, writer, keys), pieces, name="age"
+            )
         except (age.DecryptError, OSError) as error:
             raise DoesNotDecrypt(str(error) or type(error).__name__) from error
 
     return unseal
-
-
-class _Stopped(Exception):  # noqa: N818 – a way out of the library's thread, never seen outside
-    """Nobody takes what is written any more."""
-
-
-class _Reader:
-    """The pieces as the library reads them; it remembers what they raise, which the library would reword."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-        self.error: BaseException | None = None
-
-    def read(self, size: int = -1, /) -> bytes:
-        try:
-            while not self._rest:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    return b""
-                self._rest = memoryview(piece)
-        except BaseException as error:
-            self.error = error
-            raise
-        taken = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(taken) :]
-        return bytes(taken)
-
-
-class _Writer:
-    """Joins what the library writes to larger pieces and hands them on."""
-
-    def __init__(self, stopped: Event) -> None:
-        self.pieces: Queue[bytes | None] = Queue(_WAITING)
-        self._stopped = stopped
-        self._held = bytearray()
-
-    def write(self, data: bytes, /) -> int:
-        self._held += data
-        if len(self._held) >= _PIECE_BYTES:
-            self.flush()
-        return len(data)
-
-    def flush(self) -> None:
-        if self._held:
-            piece, self._held = bytes(self._held), bytearray()
-            self.put(piece)
-
-    def put(self, item: bytes | None) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.pieces.put(item, timeout=_LOOK_SECONDS)
-            except Full:
-                continue
-            return
-        raise _Stopped
-
-
-def _through(act: Callable[[_Reader, _Writer], None], pieces: Generator[bytes]) -> Generator[bytes]:
-    """What `act` writes while it reads `pieces`, in a thread, which closes them; what either raises is raised
-    here. The thread is not waited for: it may be stuck in a read until a pipe is closed.
-    """
-    stopped = Event()
-    reader, writer = _Reader(pieces), _Writer(stopped)
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            act(reader, writer)
-            writer.flush()
-        except BaseException as error:  # noqa: BLE001 – raised again by whoever takes the pieces
-            failed.append(reader.error or error)
-        finally:
-            pieces.close()
-            if not stopped.is_set():
-                try:
-                    writer.put(None)
-                except _Stopped:
-                    return
-
-    thread = Thread(target=work, name="age", daemon=True)
-    thread.start()
-    try:
-        while (piece := _take(writer.pieces, thread)) is not None:
-            yield piece
-        if failed:
-            raise failed[0]
-    finally:
-        stopped.set()
-
-
-def _take(pieces: Queue[bytes | None], thread: Thread) -> bytes | None:
-    """The next piece; None at the end, or when the thread is gone without having said so."""
-    while True:
-        try:
-            return pieces.get(timeout=_LOOK_SECONDS)
-        except Empty:
-            if not thread.is_alive() and pieces.empty():
-                return None

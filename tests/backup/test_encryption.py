@@ -21,6 +21,7 @@ from deploy import backup
 from deploy.backup import encryption
 from deploy.backup.archive import ArchiveDamaged, Stored, read_archive, write_archive
 from deploy.backup.manifest import Manifest
+from deploy.backup.piping import through
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.databases.client_tools import find_tool
@@ -196,7 +197,7 @@ def flipped(content: bytes, bit: int) -> bytes:
 def read(content: bytes, stored: Stored, key: pyrage.x25519.Identity) -> bytes:
     def unseal(pieces: Iterator[bytes]) -> Generator[bytes]:
         try:
-            yield from encryption._through(lambda r, w: pyrage.decrypt_io(r, w, [key]), pieces)  # type: ignore[arg-type]
+            yield from through(lambda r, w: pyrage.decrypt_io(r, w, [key]), pieces, name="age")
         except (pyrage.DecryptError, OSError) as error:
             raise encryption.DoesNotDecrypt(str(error)) from error
 
