@@ -55,6 +55,7 @@ BUSY = FindingType(
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL cuts longer names silently
 _MAINTENANCE = "postgres"
+_CREATE_TRIES = 3
 _PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 _PROVIDERS_SINCE = 15  # LOCALE_PROVIDER of CREATE DATABASE
 
@@ -210,6 +211,31 @@ def create(connection: Connection[Any], name: str, like: Mapping[str, str | None
     except psycopg.Error as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise Refusal(NOT_CREATED(name=name, reason=reason)) from error
+
+
+def create_anew(connection: Connection[Any], name: str, like: Mapping[str, str | None]) -> None:
+    """`create` in the place of whatever has the name; hold `locked` for it.
+
+    A server goes on with the CREATE DATABASE of a client that was killed, so what was not there a moment ago
+    may be now.
+
+    Raises:
+        Refusal: as `create`.
+    """
+    import psycopg
+
+    for left in range(_CREATE_TRIES, -1, -1):
+        drop(connection, name)
+        try:
+            create(connection, name, like)
+        except Refusal as refusal:
+            taken = isinstance(
+                refusal.__cause__, psycopg.errors.DuplicateDatabase | psycopg.errors.UniqueViolation
+            )
+            if taken and left:
+                continue
+            raise
+        return
 
 
 def _provider(like: Mapping[str, str | None], server_major: int, name: str) -> Iterator[Composable]:

@@ -87,7 +87,7 @@ def prepared(conf: DeployConf, saved: Saved, name: str) -> Iterator[Loader]:
         if not superuser:
             _leave_out(loader, stack)
         with server.connect_maintenance(conf.database) as connection:
-            server.create(connection, name, manifest.locale)
+            server.create_anew(connection, name, manifest.locale)
         yield loader
 
 
