@@ -98,7 +98,9 @@ class World:
         assert self._zygote.stdout is not None
         self._zygote.stdin.write(json.dumps(task) + "\n")
         self._zygote.stdin.flush()
-        return [Outcome(**outcome) for outcome in json.loads(self._zygote.stdout.readline())]
+        line = self._zygote.stdout.readline()
+        assert line, "the zygote has died"
+        return [Outcome(**outcome) for outcome in json.loads(line)]
 
     def succeed(self, *argv: str) -> Outcome:
         """Run it; it must end well."""
@@ -150,7 +152,8 @@ class World:
         return found.manifests
 
     def unfinished(self) -> int:
-        return len(backup.scan(self.conf, self.bucket).unfinished)
+        """Backups of which there are files, and no manifest."""
+        return len({info.name.split("/")[-2] for info in backup.scan(self.conf, self.bucket).unfinished})
 
     def age(self, manifest: backup.Manifest, days: int) -> backup.Manifest:
         """The same backup once more, as one of so many days ago."""

@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +26,9 @@ def main() -> None:
     import django
 
     django.setup()
-    _import_what_commands_need()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_run(json.loads(line))) + "\n")
         sys.stdout.flush()
-
-
-def _import_what_commands_need() -> None:
-    """Once here instead of in each child; nothing of it makes a thread or a connection."""
-    import google.cloud.storage  # noqa: F401
-    import psycopg  # noqa: F401
-    import zstandard  # noqa: F401
-    from django.core.management import get_commands, load_command_class
-
-    import deploy.backup.create
-    import deploy.backup.engines.postgresql
-    import deploy.backup.replace
-    import deploy.backup.retention
-    import deploy.buckets.gcs
-    import deploy.releases.postdeploy
-    import deploy.testing  # noqa: F401
-
-    for name in ("backupdb", "restoredb", "backups"):
-        load_command_class(get_commands()[name], name)
 
 
 def _run(task: dict[str, Any]) -> list[dict[str, Any]]:
@@ -73,6 +55,7 @@ def _run(task: dict[str, Any]) -> list[dict[str, Any]]:
                     "left": _left(pid),
                     "out": out.read_text(),
                 }
+                _learn(out.with_suffix(".modules"))
                 del children[pid]
         if now > _END_SECONDS:
             for pid in children:
@@ -92,8 +75,6 @@ def _be_the_command(task: dict[str, Any], command: dict[str, Any], out: Path) ->
     code = 99
     try:
         os.environ.update(task["environment"])
-        from contextlib import ExitStack
-
         from django.conf import settings
         from django.core.management import call_command
         from django.db import connections
@@ -114,8 +95,20 @@ def _be_the_command(task: dict[str, Any], command: dict[str, Any], out: Path) ->
     except SystemExit as end:
         code = int(end.code or 0)
     finally:
+        out.with_suffix(".modules").write_text("\n".join(sys.modules))
         sys.stdout.flush()
         os._exit(code)
+
+
+def _learn(modules: Path) -> None:
+    """Import what a child that ran to its end has imported, so that the next ones need not."""
+    if not modules.exists():
+        return
+    for name in modules.read_text().split():
+        if name not in sys.modules:
+            with suppress(ImportError):  # made by a program, or a part of one that is not to be had alone
+                import_module(name)
+    modules.unlink()
 
 
 def _left(session: int) -> list[str]:
