@@ -107,14 +107,14 @@ def read_manifest(
     if not is_id(backup_id):
         raise Refusal(BACKUP_MISSING(id=backup_id, identity=identity))
     name = identity.object_name(backup_id, MANIFEST)
-    info = bucket.stat(name)
-    if info is None:
-        raise Refusal(_elsewhere(bucket, identity, backup_id))
     try:
+        info = bucket.stat(name)
+        if info is None:
+            raise Refusal(_elsewhere(bucket, identity, backup_id))
         return _read(bucket, identity, backup_id, info.generation)
     except ObjectMissing as error:
         raise Refusal(BACKUP_MISSING(id=backup_id, identity=identity)) from error
-    except ValueError as error:
+    except (ValueError, ObjectCorrupt) as error:
         raise Refusal(MANIFEST_DAMAGED(name=name, reason=error, place=name)) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -268,8 +269,10 @@ class Manifest:
         }
 
     def to_bytes(self) -> bytes:
-        """What is stored: JSON for people and programs."""
-        return json.dumps(self.as_dict(), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        """What is stored: JSON for people and programs, with the SHA-256 of what it says."""
+        said = self.as_dict()
+        whole = {**said, "sha256": _digest(said)}
+        return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, generation: int = 0) -> Manifest:
@@ -311,4 +314,12 @@ class Manifest:
         Raises:
             ValueError: what is wrong, in words.
         """
-        return cls.from_dict(reading.json_object(raw), generation=generation)
+        said = reading.json_object(raw)
+        if "sha256" in said and said.pop("sha256") != _digest(said):
+            raise ValueError("it was changed since it was written: its SHA-256 is another")
+        return cls.from_dict(said, generation=generation)
+
+
+def _digest(said: Mapping[str, Any]) -> str:
+    """Of the content, whatever the layout: what a person has reformatted is the same manifest."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

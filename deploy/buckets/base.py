@@ -153,7 +153,11 @@ class Bucket(Protocol):
         """Stream an object in. It exists only once the `with` block is left without an exception."""
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object whose name starts with `prefix`, in byte order of names, in one pass of pages."""
+        """Every object whose name starts with `prefix`, in byte order of names, in one pass of pages.
+
+        One whose properties are damaged (in a local folder) has generation 0 and no checksum; to read it
+        raises ObjectCorrupt.
+        """
 
     def delete(self, name: str, *, if_generation: int | None = None) -> None:
         """Delete it. Raises ObjectMissing, PreconditionFailed."""

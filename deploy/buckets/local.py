@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from .base import BucketError, ObjectInfo, ObjectMissing, ObjectReader, PreconditionFailed
+from .base import BucketError, ObjectCorrupt, ObjectInfo, ObjectMissing, ObjectReader, PreconditionFailed
 from .local_files import (
     SUFFIX,
     SYSTEM_FOLDER,
@@ -117,10 +117,10 @@ class LocalBucket:
 
     def delete(self, name: str, *, if_generation: int | None = None) -> None:
         *folders, last = validate_name(name).split("/")
-        if self.stat(name) is None:  # also keeps a delete from making the lock files of an empty bucket
+        if self._listed(name) is None:  # also keeps a delete from making the lock files of an empty bucket
             raise ObjectMissing(f"{self.url}/{name} does not exist")
         with self._translated(name, "delete"), locked(self._root, name) as stripe:
-            current = self.stat(name)
+            current = self._listed(name)
             if current is None:
                 raise ObjectMissing(f"{self.url}/{name} does not exist")
             self._require(name, current, if_generation)
@@ -232,8 +232,22 @@ class LocalBucket:
             if key.endswith("/"):
                 if full.startswith(prefix) or prefix.startswith(full):
                     yield from self._walk((*folders, key[:-1]), prefix)
-            elif full.startswith(prefix) and (info := self.stat(full)):
+            elif full.startswith(prefix) and (info := self._listed(full)):
                 yield info
+
+    def _listed(self, name: str) -> ObjectInfo | None:
+        try:
+            return self.stat(name)
+        except ObjectCorrupt:
+            # One damaged file must not hide all others; whoever reads it is told.
+            with suppress(FileNotFoundError):
+                found = self._path(name).stat()
+                updated = datetime.fromtimestamp(found.st_mtime, UTC)
+                return ObjectInfo(name, found.st_size, generation=0, crc32c="", updated=updated)
+        return None
+
+    def _path(self, name: str) -> Path:
+        return self._root / f"{name}{SUFFIX}"
 
     def _sweep(self) -> None:
         with self._sweeping:

@@ -129,6 +129,9 @@ class Ledger:
         self.findings = []
         try:
             listing = list(self.bucket.list(self.prefix))
+            for info in listing:
+                if not info.crc32c:  # its properties are damaged: not even its kind is known
+                    self.bucket.stat(info.name)  # says how
         except BucketError as error:
             raise Refusal(LEDGER_UNREACHABLE(url=self.bucket.url, action="listed", reason=error)) from error
         records = []

@@ -235,3 +235,14 @@ def test_every_page_of_a_listing_is_needed(conf: DeployConf, bucket: LocalBucket
     with pytest.raises(Refusal):
         faulty.append(LIVE, "a", {})
     assert len(ledger.headers()) == 5
+
+
+def test_a_record_whose_properties_are_damaged_is_not_passed_over(
+    ledger: Ledger, bucket: LocalBucket, tmp_path: Path
+) -> None:
+    ledger.append(STARTED, "a", {})
+    (stored,) = (tmp_path / "bucket" / "ledger").rglob("00000001*")
+    stored.write_bytes(stored.read_bytes()[:-3])
+    with pytest.raises(Refusal) as refused:
+        ledger.headers()
+    assert [finding.id for finding in refused.value.findings] == ["deploy.L011"]
