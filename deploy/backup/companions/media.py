@@ -6,10 +6,8 @@ the inventory says which ones the database's rows speak of.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +19,11 @@ from deploy.reporting.findings import Finding, FindingType
 from deploy.reporting.report import Step
 
 from . import Folder
-from .media_fields import NamesUnknown, file_fields, is_normal, names_of
+from .media_fields import NamesUnknown, file_fields, names_of
+from .media_inventory import Comparison, OutOfOrder, compare, counted, lines
 
 KIND = "media"
 FILE = "media.jsonl.zst"
-_MOST_NAMES = 5
-_PIECE_LINES = 2000
 
 FILES_MISSING = FindingType(
     "deploy.B068",
@@ -53,18 +50,6 @@ NOT_CHECKED = FindingType(
     "Whether the files that the database names are in {url} could not be checked: {reason}.",
     "Correct what it names, then: python manage.py backupdb",
 )
-
-
-@dataclass
-class Comparison:
-    """The names that the database holds against the files that are there, as both streams went by."""
-
-    objects: int = 0
-    size_bytes: int = 0
-    referenced: int = 0
-    missing: int = 0
-    missing_names: list[str] = field(default_factory=list)
-    odd: int = 0
 
 
 class MediaKeeper:
@@ -142,78 +127,6 @@ class MediaKeeper:
             )
         if facts["unreferenced"]:
             yield FILES_UNREFERENCED(count=facts["unreferenced"], total=compared.objects, url=url, place=url)
-
-
-class OutOfOrder(ValueError):  # noqa: N818 – reads as the fact it is
-    """A stream that should be sorted is not, so the comparison would be wrong."""
-
-
-def compare(
-    files: Iterable[Version], names: Iterable[bytes], compared: Comparison, *, prefix: str
-) -> Iterator[Version]:
-    """The files as they come, while they are compared with `names`: both sorted, neither held in memory.
-
-    A name outside `prefix` is not of this bucket's part that is kept, and counts as odd, like one that a
-    storage would read otherwise than it stands there.
-    """
-    wanted = _sorted(names)
-    inside = prefix.encode()
-    name = next(wanted, None)
-    last = b""
-
-    def pass_by(name: bytes) -> None:
-        if not name.startswith(inside) or not is_normal(name):
-            compared.odd += 1
-            return
-        compared.missing += 1
-        if len(compared.missing_names) < _MOST_NAMES:
-            compared.missing_names.append(name.decode(errors="backslashreplace"))
-
-    for file in counted(files, compared):
-        key = file.key
-        if key < last:
-            raise OutOfOrder(f"the bucket lists {file.name!r} out of order")
-        last = key
-        while name is not None and name < key:
-            pass_by(name)
-            name = next(wanted, None)
-        if name == key:
-            compared.referenced += 1
-            name = next(wanted, None)
-        yield file
-    while name is not None:
-        pass_by(name)
-        name = next(wanted, None)
-
-
-def _sorted(names: Iterable[bytes]) -> Iterator[bytes]:
-    last = b""
-    for name in names:
-        if name < last:
-            raise OutOfOrder(f"the database gives {name!r} out of order")
-        last = name
-        yield name
-
-
-def counted(files: Iterable[Version], compared: Comparison) -> Iterator[Version]:
-    """The files as they come, counted."""
-    for file in files:
-        compared.objects += 1
-        compared.size_bytes += file.size_bytes
-        yield file
-
-
-def lines(files: Iterable[Version]) -> Iterator[bytes]:
-    """The inventory: a JSON object a line, `[name, generation, crc32c, size in bytes]`, sorted by name."""
-    piece: list[str] = []
-    for file in files:
-        # ASCII, because a name of a folder may be no UTF-8; its odd bytes come back from the escapes.
-        piece.append(json.dumps([file.name, file.generation, file.crc32c, file.size_bytes]))
-        if len(piece) == _PIECE_LINES:
-            yield ("\n".join(piece) + "\n").encode()
-            piece.clear()
-    if piece:
-        yield ("\n".join(piece) + "\n").encode()
 
 
 class _UnreadableError(Exception):

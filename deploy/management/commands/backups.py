@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.backups import aging, listing, proving, pruning
+from deploy.management.backups import aging, configuration, listing, media, proving, pruning
 from deploy.management.command import DeployCommand
 from deploy.management.firestore_action import add_firestore, run_firestore
 
@@ -22,6 +22,8 @@ class Command(DeployCommand):
         "python manage.py backups verify latest --grade L2",
         "python manage.py backups prune --dry-run",
         "python manage.py backups age --max 26h",
+        "python manage.py backups configuration latest --diff",
+        "python manage.py backups media latest --bring-back --dry-run",
     )
 
     def arguments(self, parser: CommandParser) -> None:
@@ -32,6 +34,8 @@ class Command(DeployCommand):
         pruning.arguments(actions.add_parser("prune", help="Delete what no rule of retention keeps."))
         aging.arguments(actions.add_parser("age", help="Exit code 1 when the newest is too old, or none."))
         add_firestore(actions)
+        configuration.arguments(actions.add_parser("configuration", help="What was kept beside the data."))
+        media.arguments(actions.add_parser("media", help="Are its files there? Bring back what isn't."))
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         match options["action"]:
@@ -47,3 +51,7 @@ class Command(DeployCommand):
                 aging.run(conf, self.report, options, self.stderr.write)
             case "firestore":
                 run_firestore(conf, options, self.report)
+            case "configuration":
+                configuration.run(conf, self.report, options)
+            case "media":
+                media.run(conf, self.report, options)

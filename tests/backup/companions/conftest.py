@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.test import override_settings
 
 from deploy import conf as configuration
 from deploy.backup.archive import Stored, read_archive
@@ -50,3 +53,31 @@ def stored(folder: Folder) -> Callable[[Companion], bytes]:
 @pytest.fixture
 def document(stored: Callable[[Companion], bytes]) -> Callable[[Companion], dict[str, Any]]:
     return lambda companion: json.loads(stored(companion))
+
+
+Command = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def command(conf: DeployConf) -> Command:
+    """Run a command with more keys in DEPLOY; returns its exit code and its JSON report."""
+
+    def run(*arguments: str, **deploy: Any) -> tuple[int, dict[str, Any]]:
+        wanted = {
+            "PROJECT": conf.project,
+            "ENVIRONMENT": conf.environment,
+            "DATABASE": conf.database,
+            "BUCKET": conf.bucket,
+            "STATIC_BUCKET": conf.static_bucket,
+            "SCRATCH_PREFIX": conf.scratch_prefix,
+            **deploy,
+        }
+        out, code = io.StringIO(), 0
+        with override_settings(DEPLOY=wanted):
+            try:
+                call_command(*arguments, "--format", "json", stdout=out, stderr=io.StringIO())
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return code, json.loads(out.getvalue())
+
+    return run

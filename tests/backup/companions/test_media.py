@@ -17,7 +17,8 @@ from django.db.models import Model
 from storages.backends.gcloud import GoogleCloudStorage
 
 from deploy.backup.companions import Folder
-from deploy.backup.companions.media import Comparison, MediaKeeper, compare
+from deploy.backup.companions.media import MediaKeeper
+from deploy.backup.companions.media_inventory import Comparison, compare
 from deploy.backup.manifest import Companion
 from deploy.buckets.base import BucketError
 from deploy.buckets.streams import crc32c
