@@ -269,7 +269,18 @@ def _is_cloud_sql(value: Mapping[str, Any]) -> str | None:
         return reason
     if not _RESOURCE.match(value["instance"]):
         return "'instance' is not an instance's name"
+    if (reason := _is_endpoint(value.get("endpoint", ""))) is not None:
+        return f"'endpoint' {reason}"
     return "'clone_over_bytes' is negative" if value.get("clone_over_bytes", 0) < 0 else None
+
+
+def _is_endpoint(value: str) -> str | None:
+    """An access token goes there, so it is encrypted on its way to another machine."""
+    if not value or re.match(r"https://[^/]+/?\Z", value):
+        return None
+    if re.match(r"http://(127\.[\d.]+|\[::1\])(:\d+)?/?\Z", value):
+        return None
+    return "is not https://HOST[:PORT] (http:// only for 127.0.0.1)"
 
 
 def _of_kinds(value: Mapping[str, Any], kinds: Mapping[str, type], *required: str) -> str | None:

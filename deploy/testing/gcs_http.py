@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 import time
-from http.server import BaseHTTPRequestHandler
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .gcs_api import answer, json_answer
+from .gcs_api import Answer, answer, json_answer
 from .gcs_faults import Request
 from .gcs_objects import ApiError
 
@@ -37,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             error = ApiError(fault.status, "Injected fault.", "backendError")
             reply = json_answer(error.as_dict(), fault.status)
         else:
-            reply = answer(gcs, request)
+            reply = self.answer(request)
         if fault.lose_response:
             return self._reset()
         body = reply.body
@@ -58,6 +60,10 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 – http.server's names
+
+    def answer(self, request: Request) -> Answer:
+        """What the service has to say; another service of the same protocol says something else."""
+        return answer(self.server.gcs, request)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 – the base class's name
         """Nothing is printed; `GCSServer.requests` is the log."""
@@ -87,3 +93,35 @@ class Handler(BaseHTTPRequestHandler):
 def linger_not(connection: socket.socket) -> None:
     """Closing sends RST instead of FIN from now on: what a client sees of a dying peer."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class Listener(ThreadingHTTPServer):
+    """Knows its open connections: clients keep them alive, and the server's end must not wait for them."""
+
+    gcs: Any  # the GCSServer, or another service with its `requests` and `faults`
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(*args, **kwargs)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is not worth a traceback on standard error; a mistake of ours is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def close_connections(self) -> None:
+        for connection in list(self._connections):
+            with suppress(OSError):  # it was closed already
+                linger_not(connection)
+                connection.shutdown(socket.SHUT_RDWR)

@@ -22,16 +22,12 @@ Everything is in memory.
 
 from __future__ import annotations
 
-import socket
-import sys
 import threading
-from contextlib import suppress
-from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .gcs_faults import Fault, Faults, Request
-from .gcs_http import Handler, linger_not
+from .gcs_http import Handler, Listener
 from .gcs_listing import MAX_RESULTS
 from .gcs_objects import ObjectStore
 from .gcs_uploads import ResumableUpload
@@ -63,7 +59,7 @@ class GCSServer:
         self.faults = Faults()
         self.requests: list[Request] = []
         self.uploads: dict[str, ResumableUpload] = {}
-        self._http = _Listener(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self._http = Listener(("127.0.0.1", 0), Handler, bind_and_activate=False)
         self._http.gcs = self
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -100,35 +96,3 @@ class GCSServer:
         self._http.close_connections()
         self._http.server_close()
         self._thread.join()
-
-
-class _Listener(ThreadingHTTPServer):
-    """Knows its open connections: clients keep them alive, and the server's end must not wait for them."""
-
-    gcs: GCSServer
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._connections: set[socket.socket] = set()
-        super().__init__(*args, **kwargs)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is not worth a traceback on standard error; a mistake of ours is."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-    def close_connections(self) -> None:
-        for connection in list(self._connections):
-            with suppress(OSError):  # it was closed already
-                linger_not(connection)
-                connection.shutdown(socket.SHUT_RDWR)

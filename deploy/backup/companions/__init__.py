@@ -99,7 +99,10 @@ def keepers(conf: DeployConf) -> list[Keeper]:
         from .firestore import FirestoreKeeper
 
         found.append(FirestoreKeeper(conf.backup.firestore))
-    # cloudsql: conf.backup.cloud_sql
+    if conf.backup.cloud_sql and conf.backup.cloud_sql.on_demand:
+        from .cloudsql import CloudSQLKeeper
+
+        found.append(CloudSQLKeeper(conf.backup.cloud_sql))
     return found
 
 
