@@ -43,7 +43,7 @@ class Admin:
 
     Attributes:
         service: the client. step: hears what is waited for.
-        role: what a refused call would need.
+        role: what a refused call would need. pause: sleeps so many seconds, or raises to end all waiting.
     """
 
     service: Any
@@ -51,6 +51,7 @@ class Admin:
     role: str
     pace: Pace
     step: Step
+    pause: Callable[[float], None] = time.sleep
 
     def within(self, pace: Pace) -> Admin:
         """The same with at most this patience."""
@@ -140,7 +141,7 @@ class Admin:
 
     def _pause(self, elapsed: float, note: str) -> None:
         self.step.progress(round(elapsed), self.pace.wait_seconds, unit="seconds at most", note=note)
-        time.sleep(self.pace.poll_seconds)
+        self.pause(self.pace.poll_seconds)
 
     def _gave_up(self, error: Exception, code: str, action: str, elapsed: float) -> Any:
         if code != _IN_PROGRESS:

@@ -15,7 +15,7 @@ from deploy.conf_backup import CloudSQLConf
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from . import Folder
+from . import Abandoned, Folder
 
 KIND = "cloudsql"
 
@@ -32,12 +32,17 @@ class CloudSQLKeeper:
     def keep(self, folder: Folder, step: Step) -> Companion:
         """See `Keeper`. Where Cloud SQL can't do it, the backup goes on without, and is said to be."""
         instance = instance_of(self._conf)
+
+        def pause(seconds: float) -> None:
+            if folder.stopped.wait(seconds):
+                raise Abandoned("the backup that this one goes with has failed")
+
         facts: dict[str, Any] = {"project": instance.project, "instance": instance.name}
         folder.guard()  # not below: what it refuses is not Cloud SQL's
         try:
             with connected(self._conf) as service:
                 taken = take(
-                    Admin(service, instance, EDITOR, self._pace, step),
+                    Admin(service, instance, EDITOR, self._pace, step, pause),
                     folder.identity,
                     folder.backup_id,
                     folder.created,

@@ -11,8 +11,8 @@ import pytest
 
 from deploy import backup
 from deploy.backup.cloudsql.on_demand import description_of, take, taken_for
-from deploy.backup.cloudsql.operations import Admin
-from deploy.backup.companions import Folder
+from deploy.backup.cloudsql.operations import Admin, Pace
+from deploy.backup.companions import Abandoned, Folder
 from deploy.backup.companions.cloudsql import CloudSQLKeeper
 from deploy.backup.naming import MANIFEST, Identity, new_id
 from deploy.buckets.local import LocalBucket
@@ -41,10 +41,7 @@ def created() -> datetime:
 
 @pytest.fixture
 def folder(bucket: LocalBucket, identity: Identity, created: datetime) -> Folder:
-    made: dict[str, Any] = {"level": 1, "guard": lambda: None}
-    if "recipients" in Folder.__slots__:
-        made["recipients"] = ()
-    return Folder(bucket=bucket, identity=identity, backup_id=new_id(created, "v1"), created=created, **made)
+    return Folder(bucket, identity, new_id(created, "v1"), created, level=1, guard=lambda: None)
 
 
 def earlier(server: SQLAdminServer, description: str, **changes: Any) -> dict[str, Any]:
@@ -332,6 +329,16 @@ def test_a_lost_lock_is_not_taken_for_cloud_sqls_refusal(
 
     assert refused.value.exit_code == 75
     assert server.requests == []
+
+
+def test_waits_no_longer_when_the_backup_has_failed(
+    cloud_sql: CloudSQLConf, folder: Folder, server: SQLAdminServer, step: Step
+) -> None:
+    server.instances.stopped = True
+    folder.stopped.set()
+
+    with pytest.raises(Abandoned):
+        CloudSQLKeeper(cloud_sql, Pace(poll_seconds=60, wait_seconds=600)).keep(folder, step)
 
 
 def test_a_run_is_ours_only_to_the_letter(identity: Identity) -> None:
