@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .conf_values import Reader, are_relative, is_bucket
+from deploy.reporting.redaction import register_secret
+
+from .conf_values import WRONG_TYPE, Reader, are_relative, is_bucket
 
 MOST_JOBS = 32
 GRADES = ("L0", "L1", "L2", "L3")
 _PROJECT = re.compile(r"[a-z][a-z0-9:.-]{4,61}[a-z0-9]\Z")  # a Google Cloud project id, also domain-scoped
 _VERSION = re.compile(r"projects/[a-z0-9:.-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/[0-9]{1,9}\Z")
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}\Z")  # bech32 of 32 bytes
 _RESOURCE = re.compile(r"[a-z(][a-z0-9()-]{0,97}\Z")  # an instance, or a Firestore database such as (default)
 
 
@@ -112,8 +115,8 @@ def read_backup(take: Reader) -> BackupConf:
         jobs=take.integer("BACKUP_JOBS", 1, least=1, most=MOST_JOBS),
         restore_jobs=take.integer("BACKUP_RESTORE_JOBS", 2, least=1, most=64),
         digest_limit_bytes=take.integer("BACKUP_DIGEST_LIMIT_BYTES", 16 * 1024**2, least=0, most=1024**5),
-        age_recipients=_strings(take, "BACKUP_AGE_RECIPIENTS", "['age1…']"),
-        age_identity=take.text("BACKUP_AGE_IDENTITY", os.environ.get("BACKUP_AGE_IDENTITY", "")),
+        age_recipients=_recipients(take),
+        age_identity=_identity(take),
         keep=take.integer("BACKUP_KEEP", 14, least=1, most=10000),
         keep_days=take.integer("BACKUP_KEEP_DAYS", 7, least=0, most=36500),
         keep_daily=take.integer("BACKUP_KEEP_DAILY", 14, least=0, most=36500),
@@ -150,6 +153,35 @@ def _strings(take: Reader, key: str, example: str, check: Any = lambda _: None) 
             example,
         )
     )
+
+
+def _recipients(take: Reader) -> tuple[str, ...]:
+    """`BACKUP_AGE_RECIPIENTS`."""
+    # Not by a check of values: its finding would show what may be a private key.
+    return tuple(
+        take.take(
+            "BACKUP_AGE_RECIPIENTS",
+            (),
+            "a list of public keys of age, such as age-keygen -y prints them (age1… of 62 characters)",
+            lambda v: (
+                isinstance(v, list | tuple)
+                and all(isinstance(part, str) and _RECIPIENT.match(part) for part in v)
+            ),
+        )
+    )
+
+
+def _identity(take: Reader) -> str:
+    """`BACKUP_AGE_IDENTITY`, from the setting or the environment; a key in its place is not shown again."""
+    key, expected = "BACKUP_AGE_IDENTITY", "the path of the file that holds the private key"
+    given = take.raw.get(key) or os.environ.get(key, "")
+    if isinstance(given, str) and given.strip().upper().startswith("AGE-SECRET-KEY-"):
+        register_secret(given)
+        register_secret(given.strip())
+        take.known.append(key)
+        take.findings.append(WRONG_TYPE(key=key, actual="private key itself", expected=expected))
+        return ""
+    return take.take(key, os.environ.get(key, ""), expected, lambda v: isinstance(v, str))
 
 
 def _are_files(values: Sequence[str]) -> str | None:

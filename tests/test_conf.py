@@ -109,6 +109,41 @@ def test_passwords_in_options_and_cache_addresses_are_secrets_too(
     assert "canary" not in redact("canary-options-4711 redis://:canary-cache-4711@cache:6379/0")
 
 
+_PRIVATE_KEY = "AGE-SECRET-KEY-1" + "Q" * 58
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("BACKUP_AGE_RECIPIENTS", [_PRIVATE_KEY]),
+        ("BACKUP_AGE_RECIPIENTS", ["age1short"]),
+        ("BACKUP_AGE_RECIPIENTS", [""]),
+        ("BACKUP_AGE_RECIPIENTS", "age1" + "q" * 58),
+        ("BACKUP_AGE_IDENTITY", _PRIVATE_KEY),
+        ("BACKUP_AGE_IDENTITY", f" {_PRIVATE_KEY}\n"),
+    ],
+)
+def test_what_is_no_public_key_and_no_path_is_refused_and_not_shown(
+    settings: SettingsWrapper, key: str, value: object
+) -> None:
+    settings.DEPLOY = {key: value}
+    found, (finding,) = conf.read()
+    assert finding.id == "deploy.C002"
+    assert "SECRET-KEY" not in f"{finding.message} {finding.hint} {found}"
+
+
+def test_a_private_key_in_the_environment_is_refused_and_not_shown(
+    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKUP_AGE_IDENTITY", _PRIVATE_KEY)
+    settings.DEPLOY = {}
+    found, (finding,) = conf.read()
+    assert finding.id == "deploy.C002"
+    assert "private key itself, not the path of the file" in finding.message
+    assert "SECRET-KEY" not in f"{finding.message} {finding.hint} {found}"
+    assert redact(f"see {_PRIVATE_KEY}") == "see [redacted]"
+
+
 def test_settings_without_urls_have_a_project_name_too(settings: SettingsWrapper) -> None:
     settings.DEPLOY = {}
     settings.ROOT_URLCONF = None
