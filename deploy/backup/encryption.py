@@ -1,8 +1,8 @@
 """Archives that only the holder of a private key can read: age (https://age-encryption.org/v1), by pyrage.
 
-The bucket's operator, and whoever gets at its credentials, sees sizes and names only. The public keys are in
-the settings and in the manifest, the private one stays where backups are proved or restored. Without this
-software: age -d -i key.txt archive.dump.zst | zstd -d | pg_restore -d …
+The bucket's operator, and whoever gets at its credentials, sees the manifest only: names, sizes, numbers of
+rows and digests. The public keys are in the settings and in the manifest, the private one stays where backups
+are proved or restored. Without this software: age -d -i key.txt archive.dump.zst | zstd -d | pg_restore -d …
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import register_secret
 
-from .piping import through
+from .piping import Reader, Writer, through
 
 if TYPE_CHECKING:
     from .manifest import Manifest
@@ -131,7 +131,11 @@ def _identities(conf: DeployConf, recipients: tuple[str, ...]) -> list[Any]:
         raise Refusal(NO_IDENTITY(recipients=", ".join(recipients)))
     path = Path(conf.backup.age_identity)
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        # It is read for every archive: a pipe would be empty, or keep us waiting, the second time.
+        if path.exists() and not path.is_file():
+            raise Refusal(IDENTITY_UNUSABLE(path=path, reason="it is a pipe or a folder, not a file"))
+        # Editors on Windows begin a text with a mark.
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise Refusal(IDENTITY_UNUSABLE(path=path, reason=reason)) from error
@@ -170,14 +174,16 @@ def unsealing(conf: DeployConf, manifest: Manifest) -> Callable[[Generator[bytes
     """
     require_readable(conf, manifest)
     age = _age()
-    keys = _identities(conf, tuple(manifest.encryption.get("recipients", ())))
+    return _unsealing_with(age, _identities(conf, tuple(manifest.encryption.get("recipients", ()))))
 
-    def unseal(pieces: Generator[bytes]) -> Generator[bytes]:
+
+def _unsealing_with(age: Any, keys: list[Any]) -> Callable[[Generator[bytes]], Generator[bytes]]:
+    def decrypt(reader: Reader, writer: Writer) -> None:
         try:
-            yield from through(
-                lambda reader, writer: age.decrypt_io(reader, writer, keys), pieces, name="age"
-            )
+            age.decrypt_io(reader, writer, keys)
         except (age.DecryptError, OSError) as error:
+            if reader.error is not None:  # the bucket's trouble says nothing of what is stored
+                raise
             raise DoesNotDecrypt(str(error) or type(error).__name__) from error
 
-    return unseal
+    return lambda pieces: through(decrypt, pieces, name="age")

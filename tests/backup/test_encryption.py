@@ -10,24 +10,27 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pyrage
 import pytest
+from django.apps import apps
 
 from deploy import backup
 from deploy.backup import encryption
 from deploy.backup.archive import ArchiveDamaged, Stored, read_archive, write_archive
 from deploy.backup.manifest import Manifest
-from deploy.backup.piping import through
+from deploy.buckets.base import BucketError
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.databases.client_tools import find_tool
 from deploy.reporting.findings import Refusal
 from deploy.reporting.redaction import redact
 from deploy.reporting.report import Step
+
+from .companions import media_models
 
 Guard = Callable[[], None]
 
@@ -75,6 +78,42 @@ def test_an_encrypted_backup_is_restored_and_holds_nothing_readable(
         assert stored.startswith(b"age-encryption.org/v1\n")
         assert hashlib.sha256(stored).hexdigest() == part.sha256
     assert str(key).encode() not in bucket.read(manifest.manifest_name)
+
+
+def test_nothing_of_rows_names_of_files_or_configuration_is_readable_in_the_bucket(
+    sealed: DeployConf,
+    bucket: LocalBucket,
+    live: str,
+    no_guard: Guard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    query: Callable[..., list[object]],
+) -> None:
+    canary = "canary-6b1f"
+    root, project = tmp_path / "media", tmp_path / "project"
+    root.mkdir()
+    project.mkdir()
+    (root / f"{canary}-there.png").write_text(canary)
+    (project / "compose.yaml").write_text(f"image: {canary}\n")
+    monkeypatch.setattr(
+        apps, "get_models", lambda **_: media_models.make(*media_models.folder_storages(root))
+    )
+    query(media_models.TABLES)
+    query(f"INSERT INTO doc_document VALUES (1, '{canary}-gone.png', NULL), (2, '{canary}-there.png', NULL)")  # noqa: S608
+    wanted = replace(
+        sealed,
+        base_dir=project,
+        backup=replace(sealed.backup, media_bucket=f"file://{root}", configuration_files=("compose.yaml",)),
+    )
+
+    manifest = take(wanted, bucket, no_guard)
+
+    facts = {companion.kind: companion.facts for companion in manifest.companions}
+    assert facts["media"]["missing"] == 1
+    assert facts["configuration"]["files"] == 1
+    stored = [info.name for info in bucket.list("")]
+    assert len(stored) == 4  # the archive, the two companions, the manifest
+    assert [name for name in stored if canary.encode() in bucket.read(name)] == []
 
 
 def test_without_software_of_ours_it_is_read_with_age_and_zstd(
@@ -153,6 +192,30 @@ def test_no_key_at_all_and_one_that_everybody_can_read(
     assert str(key) not in redact(f"a key: {key}")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_key_that_could_be_read_only_once_is_refused_and_not_waited_for(
+    sealed: DeployConf, tmp_path: Path, kind: str
+) -> None:
+    place = tmp_path / kind
+    os.mkfifo(place) if kind == "pipe" else place.mkdir()  # nobody writes to it
+    given = replace(sealed, backup=replace(sealed.backup, age_identity=str(place)))
+
+    with pytest.raises(Refusal) as refused:
+        encryption.require_readable(given)
+
+    assert refused.value.findings[0].id == "deploy.B102"
+    assert "pipe or a folder" in refused.value.findings[0].message
+
+
+@pytest.mark.parametrize("written", ["\ufeff# by an editor\r\n{key}\r\n", "\n  {key}  \n"])
+def test_a_key_is_read_however_the_file_was_saved(
+    sealed: DeployConf, key_file: Path, key: pyrage.x25519.Identity, written: str
+) -> None:
+    key_file.write_bytes(written.format(key=key).encode())
+
+    assert encryption.require_readable(sealed) == []
+
+
 @pytest.mark.parametrize("text", ["age1xyz", "", "ssh-ed25519 AAAA", "SECRET"])
 def test_a_recipient_that_is_none_is_refused_before_anything_is_done(
     conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, text: str
@@ -195,13 +258,27 @@ def flipped(content: bytes, bit: int) -> bytes:
 
 
 def read(content: bytes, stored: Stored, key: pyrage.x25519.Identity) -> bytes:
-    def unseal(pieces: Iterator[bytes]) -> Generator[bytes]:
-        try:
-            yield from through(lambda r, w: pyrage.decrypt_io(r, w, [key]), pieces, name="age")
-        except (pyrage.DecryptError, OSError) as error:
-            raise encryption.DoesNotDecrypt(str(error)) from error
-
+    unseal = encryption._unsealing_with(pyrage, [key])
     return b"".join(read_archive(io.BytesIO(content), stored, unseal=unseal))
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), TimeoutError("slow"), BucketError("gone")])
+def test_a_bucket_that_fails_is_not_taken_for_a_damaged_archive(error: Exception) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise error
+            return super().read(size)
+
+    key, out = pyrage.x25519.Identity.generate(), io.BytesIO()
+    seal = encryption.sealing((str(key.to_public()),))
+    source = io.BytesIO(random.Random(6).randbytes(3_000_000))  # noqa: S311 – content that can be had again
+    stored = write_archive(source, out, level=1, progress=lambda _: None, seal=seal)
+    unseal = encryption._unsealing_with(pyrage, [key])
+
+    with pytest.raises(type(error), match=str(error)):
+        for _ in read_archive(Failing(out.getvalue()), stored, unseal=unseal):
+            pass
 
 
 def test_what_a_source_raises_reaches_the_caller_as_it_is_and_no_thread_stays(

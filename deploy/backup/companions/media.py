@@ -106,7 +106,8 @@ class MediaKeeper:
             fields_not_there=not_there,
             referenced=compared.referenced,
             missing=compared.missing,
-            missing_names=compared.missing_names,
+            # The manifest is not encrypted, and names may be of people.
+            missing_names=[] if folder.recipients else compared.missing_names,
             unreferenced=compared.objects - compared.referenced,
             names_not_checked=compared.odd,
         )
