@@ -99,23 +99,22 @@ def test_what_only_a_superuser_restores_is_left_out_and_the_rest_is_whole(
 
 
 def test_entries_of_superusers_are_known_by_how_pg_restore_lists_them() -> None:
-    # Extensions and what is said of them have no owner there.
-    listing = """;
-; Selected TOC Entries:
-;
-2; 3079 16385 EXTENSION - hstore 
-3401; 0 0 COMMENT - EXTENSION hstore 
-3402; 0 0 COMMENT - EXTENSION "uuid-ossp"
-10; 2615 2200 SCHEMA - public postgres
-3403; 0 0 COMMENT - SCHEMA public postgres
-3404; 0 0 COMMENT public TABLE animal postgres
-3; 3079 1 EXTENSION - plpgsql 
-3190; 3466 16800 EVENT TRIGGER - watch postgres
-3405; 0 0 COMMENT - EVENT TRIGGER watch postgres
-3200; 2620 16801 TRIGGER public animal watch postgres
-"""
+    listing = [
+        ";",
+        "; Selected TOC Entries:",
+        "2; 3079 16385 EXTENSION - hstore ",  # it has no owner there, nor has what is said of it
+        "3401; 0 0 COMMENT - EXTENSION hstore ",
+        '3402; 0 0 COMMENT - EXTENSION "uuid-ossp" ',
+        "10; 2615 2200 SCHEMA - public postgres",
+        "3403; 0 0 COMMENT - SCHEMA public postgres",
+        "3404; 0 0 COMMENT public TABLE animal postgres",
+        "3; 3079 1 EXTENSION - plpgsql ",
+        "3190; 3466 16800 EVENT TRIGGER - watch postgres",
+        "3405; 0 0 COMMENT - EVENT TRIGGER watch postgres",
+        "3200; 2620 16801 TRIGGER public animal watch postgres",
+    ]
 
-    assert list(superusers_entries(listing.splitlines()).values()) == [
+    assert list(superusers_entries(listing).values()) == [
         "COMMENT EXTENSION hstore",
         'COMMENT EXTENSION "uuid-ossp"',
         "COMMENT SCHEMA public",
