@@ -87,7 +87,7 @@ WRONG_ENGINE = FindingType(
 NAME_INVALID = FindingType(
     "deploy.B014",
     "error",
-    "The name {name!r} cannot be used for a database: {reason}.",
+    "The name {name!r} cannot be used: {reason}.",
     "Use letters, digits and _ , at most 63 bytes.",
 )
 IN_MEMORY = FindingType(

@@ -31,15 +31,15 @@ class ReplacePlan:
         created: the backup's age as ISO 8601, UTC: everything after it is only in `old`.
     """
 
-    backup: str
-    source: str
     live: str
-    new: str
     old: str
+    backup: str
     created: str
     release: str
     rows: int
     stored_bytes: int
+    source: str
+    new: str
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data for the report."""

@@ -110,13 +110,13 @@ def fill(
     step.extend(differences(manifest, contents))
     return {
         "database": name,
+        "rows": sum(contents.tables.values()),
+        "rto_seconds": round(compared - began, 3),
         "backup": manifest.id,
         "tables": len(contents.tables),
-        "rows": sum(contents.tables.values()),
         "digested_tables": len(manifest.digests),
         "raw_bytes": manifest.raw_bytes,
         **{key: round(value, 3) for key, value in seconds.items()},
         "restore_seconds": round(restored - began, 3),
         "check_seconds": round(compared - restored, 3),
-        "rto_seconds": round(compared - began, 3),
     }

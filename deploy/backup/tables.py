@@ -32,11 +32,11 @@ class TablesPlan:
         beside: the new schema of the live database, or the new SQLite file.
     """
 
-    backup: str
-    source: str
-    created: str
-    tables: dict[str, int]
     beside: str
+    tables: dict[str, int]
+    backup: str
+    created: str
+    source: str
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data for the report."""

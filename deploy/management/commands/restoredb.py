@@ -194,7 +194,8 @@ class Command(DeployCommand):
         from deploy import backup
 
         with self.report.step("kept databases") as step:
-            step.facts["kept"] = [kept.as_dict() for kept in backup.list_kept(conf)]
+            kept = [one.as_dict() for one in backup.list_kept(conf)]
+            step.facts.update(count=len(kept), kept=kept)
 
 
 def _require_sense(options: dict[str, Any]) -> None:
