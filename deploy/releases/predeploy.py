@@ -141,7 +141,8 @@ class Predeploy:
         if failed:
             raise Refusal(*failed, exit_code=EXIT_REFUSED)
         # Before anything is dumped: a backup that this machine could not read back cannot be proved.
-        self.report.steps[-1].extend(backup.require_readable(self.session.conf))
+        conf = self.session.conf
+        self.report.steps[-1].extend(backup.require_readable(conf, grade=conf.backup.grade))
 
     def _gate(self) -> GateReport:
         with self.report.step("gate") as step:

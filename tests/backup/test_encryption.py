@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import random
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 import pyrage
 import pytest
 from django.apps import apps
+from django.core.management import call_command
+from django.test import override_settings
 
 from deploy import backup
 from deploy.backup import encryption
@@ -214,6 +217,66 @@ def test_a_key_is_read_however_the_file_was_saved(
     key_file.write_bytes(written.format(key=key).encode())
 
     assert encryption.require_readable(sealed) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("restoredb", "latest", "--dry-run"),
+        ("restoredb", "latest", "--into", "beside", "--dry-run"),
+        ("restoredb", "latest", "--into-schema", "beside", "--table", "person", "--dry-run"),
+        ("backups", "verify", "latest"),
+        ("backupdb", "--prove"),
+    ],
+)
+def test_without_the_key_a_command_says_so_before_it_does_anything(
+    sealed: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+) -> None:
+    take(sealed, bucket, no_guard)
+    monkeypatch.delenv("BACKUP_AGE_IDENTITY")
+    before = [info.name for info in bucket.list("")]
+
+    code, ids = called(sealed, *command)
+
+    assert (code, ids) == (2, ["deploy.B101"])
+    assert [info.name for info in bucket.list("")] == before
+
+
+def test_stored_bytes_are_verified_without_the_key(
+    sealed: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(sealed, bucket, no_guard)
+    monkeypatch.delenv("BACKUP_AGE_IDENTITY")
+
+    assert called(sealed, "backups", "verify", "latest", "--grade", "L0") == (0, [])
+    without = replace(sealed, backup=replace(sealed.backup, age_identity=""))
+    assert encryption.require_readable(without, grade="L0") == []
+
+
+def called(conf: DeployConf, *command: str) -> tuple[int, list[str]]:
+    """The exit code and the ids of the findings."""
+    wanted = {
+        "PROJECT": conf.project,
+        "ENVIRONMENT": conf.environment,
+        "DATABASE": conf.database,
+        "BUCKET": conf.bucket,
+        "STATIC_BUCKET": conf.static_bucket,
+        "SCRATCH_PREFIX": conf.scratch_prefix,
+        "BACKUP_AGE_RECIPIENTS": list(conf.backup.age_recipients),
+    }
+    out, code = io.StringIO(), 0
+    with override_settings(DEPLOY=wanted):
+        try:
+            call_command(*command, "--format", "json", stdout=out, stderr=io.StringIO())
+        except SystemExit as end:
+            code = int(end.code or 0)
+    report = json.loads(out.getvalue())
+    return code, [finding["id"] for step in report["steps"] for finding in step["findings"]]
 
 
 @pytest.mark.parametrize("text", ["age1xyz", "", "ssh-ed25519 AAAA", "SECRET"])

@@ -50,6 +50,9 @@ class Command(DeployCommand):
         bucket = open_bucket(conf.bucket)
         reason = options["reason"] or conf.release or "manual"
         with self.report.step("backup") as step:
+            if options["prove"]:
+                # Before hours of dumping, not after them.
+                step.extend(backup.require_readable(conf))
             manifest = backup.create_backup(
                 conf, bucket, release=reason, commit=commit_of(conf), step=step, guard=_unguarded
             )

@@ -102,6 +102,8 @@ class Command(DeployCommand):
             manifest = backup.read_manifest(
                 conf, session.bucket, options["backup"], environment=options["from_environment"]
             )
+            # Not after the question, nor halfway: is the key here?
+            step.extend(backup.require_readable(conf, manifest))
             plan = backup.plan_replace(conf, manifest)
             step.facts.update(plan.as_dict())
         if options["dry_run"]:
@@ -155,6 +157,7 @@ class Command(DeployCommand):
             manifest = backup.read_manifest(
                 conf, bucket, options["backup"], environment=options["from_environment"]
             )
+            step.extend(backup.require_readable(conf, manifest))
             step.facts.update(backup=manifest.id, source=str(manifest.identity), new=options["into"])
         if options["dry_run"]:
             return
@@ -170,6 +173,7 @@ class Command(DeployCommand):
             manifest = backup.read_manifest(
                 conf, bucket, options["backup"], environment=options["from_environment"]
             )
+            step.extend(backup.require_readable(conf, manifest))
             plan = backup.plan_tables(conf, manifest, options["table"], beside=options["into_schema"])
             step.facts.update(plan.as_dict())
         if options["dry_run"]:
