@@ -49,10 +49,16 @@ def has_pgbouncer() -> bool:
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
 
 
+@cache
+def has_postgresql_server() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
 NEEDS = (
     Need("needs_docker", "a running Docker engine", "apt-get install docker.io docker-compose", has_docker),
     Need("needs_chromium", "Debian's Chromium", "apt-get install chromium", has_chromium),
     Need("needs_pgbouncer", "PgBouncer", "apt-get install pgbouncer", has_pgbouncer),
+    Need("needs_postgresql", "Debian's PostgreSQL", "apt-get install postgresql", has_postgresql_server),
     Need(
         "needs_firestore",
         "Google's Firestore emulator",
