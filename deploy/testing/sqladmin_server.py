@@ -80,6 +80,10 @@ class SQLAdminServer:
         """Answer calls of `backupRuns.insert` and the like with 403 from now on."""
         self._forbidden[method] = reason
 
+    def permit(self, method: str) -> None:
+        """No longer."""
+        del self._forbidden[method]
+
     def answer(self, request: Request) -> Answer:
         """Google's answer to this request."""
         with self._guard:
