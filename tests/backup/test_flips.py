@@ -9,11 +9,16 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
 
+import pyrage
 import pytest
 
 from deploy.backup.archive import FRAME_BYTES, ArchiveDamaged, Stored, read_archive, write_archive
+from deploy.backup.encryption import sealing, unsealing
 from deploy.buckets.streams import crc32c
 
 SEED = 4711
@@ -23,6 +28,10 @@ FLIPS, TRUNCATIONS = 200, 50
 SHORT_FRAME = [(4, 4)]
 FULL_FRAME = [(4, 4), (5, 0), (5, 1), (5, 2), (5, 3), (5, 4), (5, 5)]
 HEADER_BYTES = 6
+MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+Unseal = Callable[[Generator[bytes]], Generator[bytes]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Archive:
     raw: bytes
     stored: bytes
     expected: Stored
-    frames: tuple[int, ...]  # where each begins
+    frames: tuple[int, ...]  # where each begins; of an encrypted one nobody can tell
+    unseal: Unseal | None = None
 
     def found_by_hashes(self, damaged: bytes) -> bool:
         """L0: of the stored bytes, without a decoder."""
@@ -45,31 +55,49 @@ class Archive:
             crc32c=crc32c(damaged),
         )
         try:
-            return b"".join(read_archive(io.BytesIO(damaged), unhelpful))
+            return b"".join(read_archive(io.BytesIO(damaged), unhelpful, unseal=self.unseal))
         except ArchiveDamaged:
             return None
 
 
-@pytest.fixture(scope="module")
-def archive() -> Archive:
-    """Several frames of what dumps are made of: text, numbers, bytes that do not compress, zeros."""
+def dumped() -> bytes:
+    """What dumps are made of: text, numbers, bytes that do not compress, zeros."""
     chance = random.Random(SEED)  # noqa: S311 – test data
     rows = (
         f"{n}\tname {chance.randrange(500)}\t{chance.random()}\t{chance.randbytes(30).hex()}\n".encode()
         for n in range(30_000)
     )
-    raw = b"PGDMP" + b"".join(rows) + chance.randbytes(700_000) + bytes(900_000) + b"end" * 100
-    out = io.BytesIO()
+    return b"PGDMP" + b"".join(rows) + chance.randbytes(700_000) + bytes(900_000) + b"end" * 100
+
+
+@pytest.fixture(scope="module")
+def archive() -> Archive:
+    """Several frames."""
+    raw, out = dumped(), io.BytesIO()
     expected = write_archive(io.BytesIO(raw), out, level=1, progress=lambda _: None)
     stored = out.getvalue()
-    magic = b"\x28\xb5\x2f\xfd"
-    frames, at = [], stored.find(magic)
+    frames, at = [], stored.find(MAGIC)
     while at >= 0:
         frames.append(at)
-        at = stored.find(magic, at + 4)
+        at = stored.find(MAGIC, at + 4)
     assert len(frames) >= 4
     assert len(stored) > 2_000_000
     return Archive(raw, stored, expected, tuple(frames))
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """The same, encrypted."""
+    key = pyrage.x25519.Identity.generate()
+    path = tmp_path_factory.mktemp("key") / "key.txt"
+    path.write_text(str(key))
+    path.chmod(0o600)
+    recipients = (str(key.to_public()),)
+    raw, out = dumped(), io.BytesIO()
+    expected = write_archive(io.BytesIO(raw), out, level=1, progress=lambda _: None, seal=sealing(recipients))
+    conf: Any = SimpleNamespace(backup=SimpleNamespace(age_identity=str(path)))
+    manifest: Any = SimpleNamespace(encryption={"method": "age", "recipients": list(recipients)})
+    return Archive(raw, out.getvalue(), expected, (), unsealing(conf, manifest))
 
 
 def flipped(stored: bytes, byte: int, bit: int) -> bytes:
@@ -145,3 +173,19 @@ def test_doubled_swapped_and_missing_frames_are_found(archive: Archive) -> None:
         assert archive.found_by_hashes(damaged)
         with pytest.raises(ArchiveDamaged):
             b"".join(read_archive(io.BytesIO(damaged), archive.expected))
+
+
+def test_every_flip_and_truncation_of_an_encrypted_archive_is_found(sealed: Archive) -> None:
+    """The cipher's own authentication finds each: there is no bit that it does not cover."""
+    assert sealed.decoded(sealed.stored) == sealed.raw
+    chance = random.Random(SEED)  # noqa: S311 – where to flip and cut
+    size = len(sealed.stored)
+    places = [*range(0, 200, 10), size - 1, size - 16]  # the header, and the last tag
+    for byte in places + [chance.randrange(size) for _ in range(FLIPS - len(places))]:
+        damaged = flipped(sealed.stored, byte, chance.randrange(8))
+        assert sealed.found_by_hashes(damaged)
+        assert sealed.decoded(damaged) is None, byte
+    for length in [0, 1, size - 1, *(chance.randrange(size) for _ in range(TRUNCATIONS - 3))]:
+        damaged = sealed.stored[:length]
+        assert sealed.found_by_hashes(damaged)
+        assert sealed.decoded(damaged) is None, length
