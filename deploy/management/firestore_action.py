@@ -64,26 +64,45 @@ def run_firestore(conf: DeployConf, options: dict[str, Any], report: Report) -> 
     if target:
         _restore(conf, bucket, manifest, Database(*target.groups()), options, report)
         return
-    with report.step("firestore") as step:
-        _show(conf, manifest, step)
+    _show(conf, manifest, report)
 
 
 def _usage(message: str) -> Refusal:
     return Refusal(USAGE(message=message, command="backups firestore"))
 
 
-def _show(conf: DeployConf, manifest: Manifest, step: Step) -> None:
-    kinds = ("firestore", "firestore-managed")
-    kept = [companion for companion in manifest.companions if companion.kind in kinds]
+def _show(conf: DeployConf, manifest: Manifest, report: Report) -> None:
+    """A step for each export, with what the manifest says of it, and how a managed one stands now."""
+    kept = [companion for companion in manifest.companions if companion.kind.startswith("firestore")]
     if not kept:
-        step.skip(f"backup {manifest.id} holds nothing of Firestore")
-        return
-    step.facts["backup"] = manifest.id
+        with report.step("firestore") as step:
+            step.skip(f"backup {manifest.id} holds nothing of Firestore")
     for companion in kept:
-        facts = {"moment": companion.moment.isoformat(), **companion.facts}
-        if companion.facts.get("operation") and companion.facts.get("state") != "done":
-            facts |= _as_it_stands(conf, companion)
-        step.facts[companion.kind] = facts
+        with report.step(companion.kind) as step:
+            facts = dict(companion.facts)
+            if facts.get("operation") and facts.get("state") != "done":
+                facts |= _as_it_stands(conf, companion)
+            _judge(manifest, companion.kind, facts, step)
+            step.facts.update(
+                state=facts.pop("state"), moment=companion.moment.isoformat(), **facts, backup=manifest.id
+            )
+
+
+def _judge(manifest: Manifest, kind: str, facts: dict[str, Any], step: Step) -> None:
+    """What is not whole is said: that a backup has a line for it does not make it one."""
+    from deploy.backup.firestore.findings import NOT_KEPT
+
+    if facts["state"] in ("failed", "running", "unknown"):
+        reason = facts.get("reason") or f"its operation is {facts['state']}"
+        what = "portable" if kind == "firestore" else "managed"
+        step.add(
+            NOT_KEPT(
+                id=manifest.id,
+                what=what,
+                reason=reason,
+                level="warning" if facts["state"] == "running" else "error",
+            )
+        )
 
 
 def _as_it_stands(conf: DeployConf, companion: Companion) -> dict[str, Any]:

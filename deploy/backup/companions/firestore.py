@@ -59,10 +59,11 @@ class FirestoreKeeper:
                 )
         except Refusal as refusal:
             step.extend(refusal.findings)
-            reason = "; ".join(finding.message for finding in refusal.findings)
+            reason = "; ".join(finding.message.rstrip(".") for finding in refusal.findings)
             facts |= {"state": "failed", "reason": reason}
             return Companion(self.kind, datetime.now(UTC), None, facts)
         skew_seconds = add_skew(folder, database, kept.moment, step)
+        step.facts["firestore_documents"] = kept.documents
         return Companion(
             self.kind,
             kept.moment,

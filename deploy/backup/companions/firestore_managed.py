@@ -55,7 +55,7 @@ class ManagedFirestoreKeeper:
                 )
         except Refusal as refusal:
             step.extend(refusal.findings)
-            reason = "; ".join(finding.message for finding in refusal.findings)
+            reason = "; ".join(finding.message.rstrip(".") for finding in refusal.findings)
             # One that was started may be well all the same: it is there to be asked about.
             state = "unknown" if "operation" in facts else "failed"
             return Companion(self.kind, moment, None, {**facts, "state": state, "reason": reason})

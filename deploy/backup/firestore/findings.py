@@ -50,7 +50,7 @@ STILL_RUNNING = FindingType(
 NOT_KEPT = FindingType(
     "deploy.B081",
     "error",
-    "The backup {id} holds no portable export of Firestore: {reason}.",
+    "The backup {id} holds no {what} export of Firestore: {reason}.",
     "Set DEPLOY['FIRESTORE'] = {{'project': '…'}} for the next one; see which backups there are: "
     "python manage.py backups list",
 )

@@ -81,9 +81,9 @@ def kept_export(manifest: Manifest) -> tuple[Companion, Part]:
         if companion.kind == KIND:
             if companion.part is None:
                 said = companion.facts.get("reason", "not stored")
-                raise Refusal(NOT_KEPT(id=manifest.id, reason=f"it failed with the backup ({said})"))
+                raise Refusal(NOT_KEPT(id=manifest.id, what="portable", reason=said))
             return companion, companion.part
-    raise Refusal(NOT_KEPT(id=manifest.id, reason="it was taken without one"))
+    raise Refusal(NOT_KEPT(id=manifest.id, what="portable", reason="it was taken without one"))
 
 
 def plan_restore(bucket: Bucket, manifest: Manifest, wish: Wish, *, step: Step) -> RestorePlan:

@@ -67,9 +67,9 @@ def test_from_backup_to_restore(
         assert (code, ids(report)) == (0, [])
 
         code, report = command("backups", "firestore", "latest", **google)
-    shown = facts(report, "firestore")
-    assert (code, shown["firestore"]["documents"], shown["firestore"]["skew_seconds"]) == (0, 20, 0)
-    assert (shown["firestore-managed"]["state"], shown["firestore-managed"]["documents"]) == ("done", 42)
+    shown, managed = facts(report, "firestore"), facts(report, "firestore-managed")
+    assert (code, shown["documents"], shown["skew_seconds"]) == (0, 20, 0)
+    assert (managed["state"], managed["documents"]) == ("done", 42)
 
     code, report = command("backups", "firestore", "latest", "--restore-into", str(target), "--dry-run")
     assert (code, facts(report, "plan")["create"]) == (0, 20)
@@ -98,7 +98,7 @@ def test_a_managed_export_that_was_still_running_is_asked_about(
             code, report = command("backupdb", **google)
         assert (code, ids(report)) == (0, ["deploy.B080"])
         code, report = command("backups", "firestore", "latest", **google)
-        assert (code, facts(report, "firestore")["firestore-managed"]["state"]) == (0, "done")
+        assert (code, facts(report, "firestore-managed")["state"]) == (0, "done")
         code, report = command(
             "backups", "firestore", "latest", "--restore-into", "my-project/copy", **google
         )
@@ -115,7 +115,14 @@ def test_a_backup_whose_firestore_failed_is_there_and_says_no(command: Command) 
     code, report = command("backups", "list")
     assert len(facts(report, "backups list")["backups"]) == 1
     code, report = command("backups", "firestore", "latest", **google)
-    assert (code, facts(report, "firestore")["firestore-managed"]["state"]) == (0, "failed")
+    assert (code, ids(report)) == (1, ["deploy.B081"])
+    assert facts(report, "firestore-managed")["state"] == "failed"
+
+
+def test_a_backup_without_firestore_says_so(command: Command) -> None:
+    assert command("backupdb", portable=False)[0] == 0
+    code, report = command("backups", "firestore", "latest")
+    assert (code, report["steps"][0]["skipped"] is not None) == (0, True)
 
 
 @pytest.mark.parametrize(
