@@ -49,6 +49,7 @@ class ManagedFirestoreKeeper:
                     database,
                     operation,
                     seconds=self._wait_seconds,
+                    stopped=folder.stopped,
                     progress=lambda seen: step.progress(
                         seen.documents, seen.total or None, unit="documents", note="Firestore, managed"
                     ),

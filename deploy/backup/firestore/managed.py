@@ -6,6 +6,7 @@ https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases/exp
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,16 +137,16 @@ def wait(
     name: str,
     *,
     seconds: float,
+    stopped: threading.Event,
     progress: Callable[[Operation], None] = lambda _: None,
 ) -> Operation:
-    """Look again and again until it is done or `seconds` are over. Raises as `look`."""
+    """Look again and again until it is done or `seconds` are over, or `stopped` is set. Raises as `look`."""
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE_SECONDS
     while True:
         operation = look(client, database, name)
         progress(operation)
         left = deadline - time.monotonic()
-        if operation.state != "running" or left <= 0:
+        if operation.state != "running" or left <= 0 or stopped.wait(min(pause, left)):
             return operation
-        time.sleep(min(pause, left))
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

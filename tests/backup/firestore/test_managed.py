@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from deploy.backup.companions import Folder
 from deploy.backup.companions.firestore_managed import ManagedFirestoreKeeper
 from deploy.backup.firestore.connection import Database
-from deploy.backup.firestore.managed import administered, look
+from deploy.backup.firestore.managed import administered, look, start_export, wait
 from deploy.backup.manifest import Companion
 from deploy.backup.naming import Identity, new_id
 from deploy.buckets.local import LocalBucket
@@ -92,6 +93,16 @@ def test_does_not_wait_for_ever_and_can_be_asked_later(admin: Admin, tmp_path: P
 
     with administered(DATABASE, admin.endpoint) as client:
         assert look(client, DATABASE, operation).state == "done"
+
+
+def test_a_backup_that_has_failed_is_not_kept_waiting(admin: Admin, tmp_path: Path) -> None:
+    admin.looks = 10**6
+    with administered(DATABASE, admin.endpoint) as client:
+        now = datetime.now(UTC)
+        name, _ = start_export(client, DATABASE, "gs://my-exports/a", created=now, now=now)
+        stopped = threading.Event()
+        stopped.set()
+        assert wait(client, DATABASE, name, seconds=10**6, stopped=stopped).state == "running"
 
 
 @pytest.mark.parametrize(
