@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,14 @@ def compare(
     client: FirestoreClient,
     database: Database,
     exported: Iterable[tuple[str, dict[str, Any]]],
+    *,
+    moment: datetime | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Compared:
     """Read every document of `exported` (name and typed JSON, see `lines`) by its name, and compare.
+
+    Args:
+        moment: as it was then (UTC); None: as it is.
 
     Raises:
         google.api_core.exceptions.GoogleAPICallError: what Firestore refuses.
@@ -52,7 +58,7 @@ def compare(
     first = ""
     expected, found = Digest(), Digest()
     for batch in _batched(exported):
-        there = _contents(client, database, [name for name, _ in batch])
+        there = _contents(client, database, [name for name, _ in batch], moment)
         for name, fields in batch:
             wanted, content = canonical(name, fields), there.get(name)
             expected.add(wanted)
@@ -76,12 +82,16 @@ def _batched(exported: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tu
         yield batch
 
 
-def _contents(client: FirestoreClient, database: Database, names: list[str]) -> dict[str, bytes]:
+def _contents(
+    client: FirestoreClient, database: Database, names: list[str], moment: datetime | None
+) -> dict[str, bytes]:
     from google.api_core.retry import Retry
     from google.cloud.firestore_v1.types import BatchGetDocumentsResponse
 
     # The library itself only tries again until the first answer is there.
-    request = {"database": database.path, "documents": names}
+    request: dict[str, Any] = {"database": database.path, "documents": names}
+    if moment is not None:
+        request["read_time"] = moment
     answers = Retry(timeout=120)(lambda: list(client.batch_get_documents(request)))()
     found = (BatchGetDocumentsResponse.pb(answer) for answer in answers)
     return {

@@ -37,9 +37,9 @@ def documents(client: FirestoreClient, database: Database, moment: datetime | No
     yield from _stream(client, database, moment)
 
 
-def count(client: FirestoreClient, database: Database) -> int:
-    """How many documents there are now; only their names are read. Raises as `documents`."""
-    return sum(1 for _ in _stream(client, database, None, select={"fields": [{"field_path": "__name__"}]}))
+def count(client: FirestoreClient, database: Database, moment: datetime) -> int:
+    """How many documents there were at `moment`; only their names are read. Raises as `documents`."""
+    return sum(1 for _ in _stream(client, database, moment, select={"fields": [{"field_path": "__name__"}]}))
 
 
 def is_empty(client: FirestoreClient, database: Database) -> bool:

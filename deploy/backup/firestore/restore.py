@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from deploy.backup.catalog import open_archive
@@ -19,7 +20,7 @@ from .connection import USER, VIEWER, Database, connected, failed, refusing
 from .findings import DIFFERS, NOT_EMPTY, NOT_KEPT
 from .lines import NotAnExport, exported_documents, message_of, mover
 from .ramp import Ramp, Unhurried
-from .reading import count, is_empty
+from .reading import count, is_empty, server_time
 from .values import Digest, UnknownValue
 from .writing import DocumentRefused, create_all
 
@@ -102,8 +103,10 @@ def plan_restore(bucket: Bucket, manifest: Manifest, wish: Wish, *, step: Step) 
             _read_whole(bucket, manifest, wish)
             present, create = 0, documents
         else:
-            found = _compare(client, bucket, manifest, wish, step)
-            present, create = count(client, wish.target), found.missing
+            # Both as of one moment: another restore may be writing.
+            moment = server_time(client, wish.target)
+            found = _compare(client, bucket, manifest, wish, step, moment)
+            present, create = count(client, wish.target, moment), found.missing
             foreign = present - found.equal - found.different
             if (foreign or found.different) and not wish.into_nonempty:
                 raise Refusal(
@@ -182,7 +185,14 @@ def _source(companion: Companion) -> Database:
     return Database.from_path(str(companion.facts["database"]))
 
 
-def _compare(client: FirestoreClient, bucket: Bucket, manifest: Manifest, wish: Wish, step: Step) -> Compared:
+def _compare(
+    client: FirestoreClient,
+    bucket: Bucket,
+    manifest: Manifest,
+    wish: Wish,
+    step: Step,
+    moment: datetime | None = None,
+) -> Compared:
     companion, _ = kept_export(manifest)
     total = int(companion.facts["documents"])
     with _exported(bucket, manifest, wish) as exported:
@@ -190,6 +200,7 @@ def _compare(client: FirestoreClient, bucket: Bucket, manifest: Manifest, wish: 
             client,
             wish.target,
             exported,
+            moment=moment,
             progress=lambda done: step.progress(done, total, unit="documents", note="compared"),
         )
 

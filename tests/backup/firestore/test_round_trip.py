@@ -14,7 +14,7 @@ import pytest
 from deploy.backup.companions import Folder
 from deploy.backup.companions.firestore import FirestoreKeeper
 from deploy.backup.firestore.connection import Database
-from deploy.backup.firestore.reading import documents
+from deploy.backup.firestore.reading import count, documents
 from deploy.backup.firestore.restore import Wish, plan_restore, restore
 from deploy.backup.firestore.values import fields_to_json
 from deploy.backup.manifest import Companion, Manifest, Part
@@ -189,6 +189,30 @@ def test_refuses_a_target_that_holds_something_else(
         restore(bucket, manifest, into_nonempty, step=Step("restore"))
     assert (ids(refusal), refusal.value.exit_code) == (["deploy.B083"], 1)
     assert contents(client, target) == {**theirs, "a/2": {}}
+
+
+def test_what_another_restore_writes_meanwhile_is_not_taken_for_something_else(
+    client: Any,
+    source: Database,
+    target: Database,
+    put: Put,
+    back_up: Back,
+    bucket: LocalBucket,
+    emulator: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = {f"a/{number}": {} for number in range(9)}
+    put(source, documents)
+    manifest = back_up(source)
+    put(target, {"a/1": {}})
+
+    def count_late(*args: Any) -> int:
+        put(target, documents)
+        return count(*args)
+
+    monkeypatch.setattr("deploy.backup.firestore.restore.count", count_late)
+    plan = plan_restore(bucket, manifest, Wish(target, emulator), step=Step("plan"))
+    assert (plan.present, plan.create) == (1, 8)
 
 
 def test_a_damaged_export_is_found_before_anything_is_written(
