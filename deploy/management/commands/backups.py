@@ -7,9 +7,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.backups import aging, configuration, listing, media, proving, pruning
+from deploy.management.backups import aging, configuration, firestore, listing, media, proving, pruning
 from deploy.management.command import DeployCommand
-from deploy.management.firestore_action import add_firestore, run_firestore
 
 
 class Command(DeployCommand):
@@ -24,6 +23,7 @@ class Command(DeployCommand):
         "python manage.py backups age --max 26h",
         "python manage.py backups configuration latest --diff",
         "python manage.py backups media latest --bring-back --dry-run",
+        "python manage.py backups firestore latest --restore-into my-project/restored --dry-run",
     )
 
     def arguments(self, parser: CommandParser) -> None:
@@ -33,7 +33,7 @@ class Command(DeployCommand):
         proving.arguments(actions.add_parser("verify", help="Prove one to a grade, and record it."))
         pruning.arguments(actions.add_parser("prune", help="Delete what no rule of retention keeps."))
         aging.arguments(actions.add_parser("age", help="Exit code 1 when the newest is too old, or none."))
-        add_firestore(actions)
+        firestore.arguments(actions.add_parser("firestore", help="Firestore beside it, and its way back."))
         configuration.arguments(actions.add_parser("configuration", help="What was kept beside the data."))
         media.arguments(actions.add_parser("media", help="Are its files there? Bring back what isn't."))
 
@@ -50,7 +50,7 @@ class Command(DeployCommand):
             case "age":
                 aging.run(conf, self.report, options, self.stderr.write)
             case "firestore":
-                run_firestore(conf, options, self.report)
+                firestore.run(conf, self.report, options)
             case "configuration":
                 configuration.run(conf, self.report, options)
             case "media":

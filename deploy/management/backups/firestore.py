@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from django.core.management.base import CommandParser
+
 from deploy.conf import DeployConf
 from deploy.management.command import USAGE
 from deploy.reporting.findings import Refusal
@@ -18,11 +20,8 @@ if TYPE_CHECKING:
 _TARGET = re.compile(r"([a-z][a-z0-9:.-]{4,61}[a-z0-9])/(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])")
 
 
-def add_firestore(actions: Any) -> None:
-    """Add the action `firestore` to the command's subparsers."""
-    parser = actions.add_parser(
-        "firestore", help="What a backup holds of Firestore; with --restore-into, bring it back."
-    )
+def arguments(parser: CommandParser) -> None:
+    """Its own arguments."""
     parser.add_argument("backup", metavar="ID", help="A backup's id, or latest.")
     parser.add_argument(
         "--restore-into",
@@ -48,7 +47,7 @@ def add_firestore(actions: Any) -> None:
     )
 
 
-def run_firestore(conf: DeployConf, options: dict[str, Any], report: Report) -> None:
+def run(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
     """Do what the options ask for. Raises Refusal."""
     from deploy import backup
     from deploy.backup.firestore.connection import Database
