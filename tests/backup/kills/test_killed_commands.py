@@ -16,9 +16,10 @@ import pytest
 
 from .world import MOMENTS, ROWS, World
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the kernel ends children of the killed on Linux"
-)
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children of the killed on Linux"),
+    pytest.mark.timeout(900),  # a minute on a quiet machine; ten processes beside it are no failure
+]
 SEED = random.SystemRandom().randrange(2**32)
 OLD = 6  # backups that are to go
 HOW = ["moments", "kill", "kill_after"]
@@ -216,3 +217,25 @@ def test_two_restores_at_once(world: World) -> None:
         assert world.rows(beside) == ROWS
         assert world.databases(world.conf.scratch_prefix) == set()
         world.drop(beside)
+
+
+@pytest.mark.parametrize("how", ["kill", "kill_after"])
+def test_swapping_back(world: World, how: str) -> None:
+    """What is live and what is kept change places, or nothing does."""
+    world.query("INSERT INTO person (name) VALUES ('after the backup')")
+    world.succeed("restoredb", "latest", "--yes-replace", world.live)
+    number, rows = 1, {ROWS, ROWS + 1}
+    while True:
+        (kept,) = world.databases(f"{world.live}_before_")
+        argv = ["restoredb", "--swap-back", kept, "--yes-replace", world.live]
+        before = world.rows()
+        ended = world.run(*argv, fault={"kind": how, "nth": number})
+        assert ended.left == []
+        (after,) = world.databases(f"{world.live}_before_")
+        assert {world.rows(), world.rows(after)} == rows
+        assert (world.rows() == before) == (after == kept)
+        if not ended.killed:
+            assert (ended.code, world.rows()) == (0, (rows - {before}).pop())
+            return
+        world.release_lock()
+        number += 1
