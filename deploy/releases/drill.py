@@ -8,11 +8,13 @@ from typing import Any
 
 from deploy import backup, gate
 from deploy.backup import Manifest
+from deploy.backup.cloudsql.drill import oversize_bytes
 from deploy.databases.scratch import database_alias
 from deploy.gate import GateReport, MigrationKey
 from deploy.gate.rehearsing.evidence import server_version
 from deploy.reporting.report import Report
 
+from .clone_drill import clone_and_rehearse
 from .proof import Evidence, reuse
 from .session import Session
 
@@ -27,6 +29,8 @@ def restore_and_rehearse(
     deployed: frozenset[MigrationKey] | None,
 ) -> Mapping[str, Any]:
     """Two steps of `report`, `restore` and `rehearse`, proved or reused. Returns the rehearsal's facts.
+
+    A database over the limit of DEPLOY['CLOUD_SQL'] is not restored but cloned (see `clone_drill`).
 
     Both proofs stand or fall together: a rehearsal that did not end leaves a scratch database that is no
     longer the restored backup. The scratch database is dropped in any case.
@@ -43,6 +47,18 @@ def restore_and_rehearse(
         "deployed": sorted(deployed or ()),
         "server": server_version(conf.database),
     }
+    if size_bytes := oversize_bytes(conf):
+        _, facts = clone_and_rehearse(
+            session,
+            report,
+            evidence,
+            manifest,
+            found,
+            deployed=deployed,
+            inputs=rehearsed,
+            size_bytes=size_bytes,
+        )
+        return facts
     scratch = backup.scratch_name(conf, session.identity.name)
     old_restore, old_rehearsal = evidence.find("restore", restored), evidence.find("rehearse", rehearsed)
     if old_restore and old_rehearsal:

@@ -18,13 +18,14 @@ from deploy.conf import DeployConf
 from deploy.conf_backup import CloudSQLConf
 from deploy.databases import postgresql as server
 from deploy.databases.scratch import database_alias
-from deploy.reporting.findings import Refusal
+from deploy.reporting.facts import human_bytes
+from deploy.reporting.findings import Finding, Refusal
 from deploy.reporting.report import Step
 
 from .addressing import UnreachableError, settings_for
 from .clones import PACE, Cloned, delete, delete_stale, make, new_name
 from .connection import ADMIN, connected, instance_of
-from .findings import CLONE_DIFFERS, CLONE_UNREACHABLE
+from .findings import CLONE_DIFFERS, CLONE_UNREACHABLE, CLONED
 from .operations import Admin, Pace
 
 CLONE_ALIAS = "deploy_clone"
@@ -131,6 +132,16 @@ def compare(conf: DeployConf, manifest: Manifest, clone: Clone, *, step: Step) -
         "differing_tables": len(in_rows),
         "differing_digests": sum(finding.id == CONTENT_DIFFERS.id for finding in found),
     }
+
+
+def told(conf: DeployConf, manifest: Manifest, clone: Clone, size_bytes: int) -> Finding:
+    """What is proved by a clone and what is not: deploy.B094."""
+    return CLONED(
+        size=human_bytes(size_bytes),
+        limit=human_bytes(_required(conf).clone_over_bytes),
+        clone=clone.name,
+        id=manifest.id,
+    )
 
 
 @contextmanager
