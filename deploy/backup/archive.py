@@ -20,7 +20,7 @@ from .frames import FrameDamaged, decoded
 
 # Level 1 looks back half of this, so that larger frames are not smaller in sum; each costs memory.
 FRAME_BYTES = 1024 * 1024
-# The dump program goes on while the bucket takes a chunk.
+# The dump program goes on while the bucket takes a chunk. Streams that are written at once share them.
 _BLOCKS_AHEAD = 4
 _FRAMES_AHEAD = 8
 _PIECE_BYTES = 1024 * 1024
@@ -52,10 +52,11 @@ def write_archive(
     *,
     level: int,
     progress: Callable[[int], None],
+    streams: int = 1,
     seal: Callable[[Generator[bytes]], Generator[bytes]] | None = None,
 ) -> Stored:
     """Compress `source` to its end into `out`, through `seal` (see `encryption.sealing`) where it is given.
-    `progress` is told the raw bytes so far.
+    `progress` is told the raw bytes so far; `streams` is how many are written at once.
 
     Reading, compressing and writing each have a thread (the last one is the caller's), so that none of them
     waits for another but the slowest: the library and the hashes let go of the interpreter's lock.
@@ -67,7 +68,8 @@ def write_archive(
 
     def compressed() -> Generator[bytes]:
         nonlocal raw_bytes
-        frames = ahead(_compressed(source, level), depth=_FRAMES_AHEAD, name="archive-compress")
+        work = _compressed(source, level, max(1, _BLOCKS_AHEAD // streams))
+        frames = ahead(work, depth=max(1, _FRAMES_AHEAD // streams), name="archive-compress")
         with closing(frames):
             for frame, size in frames:
                 raw_bytes += size
@@ -84,23 +86,24 @@ def write_archive(
     return Stored(raw_bytes, stored_bytes, sha256.hexdigest(), b64encode(crc32c.digest()).decode())
 
 
-def _compressed(source: Readable, level: int) -> Generator[tuple[bytes, int]]:
+def _compressed(source: Readable, level: int, blocks_ahead: int) -> Generator[tuple[bytes, int]]:
     """A frame for every `FRAME_BYTES` of the source (the last one shorter), and the size of its content."""
     import zstandard
 
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
-    with closing(ahead(_blocks(source), depth=_BLOCKS_AHEAD, name="archive-read-ahead")) as blocks:
+    reading = ahead(_blocks(source, blocks_ahead), depth=blocks_ahead, name="archive-read-ahead")
+    with closing(reading) as blocks:
         for block in blocks:
             yield compressor.compress(block), len(block)
 
 
-def _blocks(source: Readable) -> Generator[memoryview]:
+def _blocks(source: Readable, blocks_ahead: int) -> Generator[memoryview]:
     """The source in blocks, in buffers that are used again: fresh ones of that size would each be new pages.
 
     A block is good until as many more have been taken as there is room for ahead.
     """
     # One is being filled and one is in use; the others wait.
-    buffers = [memoryview(bytearray(FRAME_BYTES)) for _ in range(_BLOCKS_AHEAD + 2)]
+    buffers = [memoryview(bytearray(FRAME_BYTES)) for _ in range(blocks_ahead + 2)]
     fill = _fill_from(source)
     for buffer in cycle(buffers):
         filled = 0

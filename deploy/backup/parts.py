@@ -71,6 +71,7 @@ def store_parts(
                 finish=finish,
                 progress=lambda raw_bytes: progress.reached(number, raw_bytes),
                 tables=stream.tables,
+                streams=len(source.streams),
                 recipients=recipients,
             )
         except BaseException as error:

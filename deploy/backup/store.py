@@ -31,6 +31,7 @@ def store_archive(
     finish: Callable[[], T],
     progress: Callable[[int], None] = lambda _: None,
     tables: tuple[str, ...] = (),
+    streams: int = 1,
     recipients: tuple[str, ...] = (),
 ) -> tuple[Part, T]:
     """Stream `source` to its end into a new object, and return what is stored and what `finish` returned.
@@ -42,6 +43,7 @@ def store_archive(
             (a dump program's exit code).
         progress: told the raw bytes so far.
         tables: see `Part`.
+        streams: how many are stored at once, which share the memory for reading ahead.
         recipients: the public keys it is encrypted for; none: it is not.
 
     Raises:
@@ -53,7 +55,7 @@ def store_archive(
     closing = False
     try:
         with bucket.open_write(name, if_generation=0, content_type="application/zstd") as out:
-            stored = write_archive(source, out, level=level, progress=progress, seal=seal)
+            stored = write_archive(source, out, level=level, progress=progress, streams=streams, seal=seal)
             finished = finish()
             guard()
             closing = True

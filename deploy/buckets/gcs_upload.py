@@ -49,22 +49,29 @@ class ResumableUpload:
         self._place = place
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
-        self._buffer = bytearray()
+        # Filled anew for each chunk and sent from where it is: copies would double what an upload takes.
+        self._buffer = bytearray(CHUNK_BYTES)
+        self._held_bytes = 0
         self._sent_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Take more of the object. The last chunk is kept back: only `finish` can make the object."""
-        self._buffer += data
-        while len(self._buffer) > CHUNK_BYTES:
-            self._send(bytes(self._buffer[:CHUNK_BYTES]), total=None, checksum="")
-            del self._buffer[:CHUNK_BYTES]
+        rest = memoryview(data)
+        while rest:
+            if self._held_bytes == CHUNK_BYTES:
+                self._send(memoryview(self._buffer), total=None, checksum="")
+                self._held_bytes = 0
+            piece = rest[: CHUNK_BYTES - self._held_bytes]
+            self._buffer[self._held_bytes : self._held_bytes + len(piece)] = piece
+            self._held_bytes += len(piece)
+            rest = rest[len(piece) :]
 
     def finish(self, checksum: Checksum) -> dict[str, Any]:
         """Send the rest and the checksum, which the server compares before it makes the object.
 
         Returns the object's resource. Raises BucketError, PreconditionFailed.
         """
-        rest = bytes(self._buffer)
+        rest = memoryview(self._buffer)[: self._held_bytes]
         resource = self._send(rest, total=self._sent_bytes + len(rest), checksum=checksum.encoded())
         if resource is None:
             raise BucketError(f"could not write {self._place}: the upload was not completed")
@@ -75,7 +82,7 @@ class ResumableUpload:
         with suppress(requests.RequestException):
             self._http.delete(self._url, timeout=self._timeout_seconds, headers={"Content-Length": "0"})
 
-    def _send(self, data: bytes, *, total: int | None, checksum: str) -> dict[str, Any] | None:
+    def _send(self, data: memoryview, *, total: int | None, checksum: str) -> dict[str, Any] | None:
         """Send `data` after what was sent; the resource when the server has made the object."""
         start, end = self._sent_bytes, self._sent_bytes + len(data)
         give_up = time.monotonic() + self._retry_seconds
@@ -83,7 +90,7 @@ class ResumableUpload:
         ask = False
         while True:
             # After a failure the server is asked first: what it has need not be sent again.
-            answer = self._put(b"" if ask else data[self._sent_bytes - start :], total, checksum)
+            answer = self._put(data[:0] if ask else data[self._sent_bytes - start :], total, checksum)
             if answer is not None and answer.status_code in (HTTPStatus.OK, HTTPStatus.CREATED):
                 resource: dict[str, Any] = answer.json()
                 return resource
@@ -101,18 +108,22 @@ class ResumableUpload:
             delay_seconds = min(delay_seconds * 2, 8)
             ask = answer is None
 
-    def _put(self, piece: bytes, total: int | None, checksum: str) -> requests.Response | None:
+    def _put(self, piece: memoryview, total: int | None, checksum: str) -> requests.Response | None:
         """One request; None where trying again can help. An empty `piece` only asks how far the server is."""
         last = self._sent_bytes + len(piece) - 1
         headers = {
-            "Content-Range": f"bytes {f'{self._sent_bytes}-{last}' if piece else '*'}"
+            "Content-Range": f"bytes {f'{self._sent_bytes}-{last}' if len(piece) else '*'}"
             f"/{'*' if total is None else total}"
         }
         if checksum:
             headers["x-goog-hash"] = f"crc32c={checksum}"
         try:
             answer = self._http.put(
-                self._url, data=piece, headers=headers, timeout=self._timeout_seconds, allow_redirects=False
+                self._url,
+                data=piece,  # type: ignore[arg-type]  # http.client sends whatever has the buffer interface
+                headers=headers,
+                timeout=self._timeout_seconds,
+                allow_redirects=False,
             )
         except requests.RequestException:
             return None
