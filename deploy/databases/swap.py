@@ -44,6 +44,11 @@ def swap(alias: str, *, live: str, new: str, old: str) -> list[str]:
     """
 
     def exchange(connection: Connection[Any]) -> list[str]:
+        # A commit that is flushed to disk flushes all that was restored before it, however it was written.
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'local', true)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
         _rename(connection, live, old)
         _rename(connection, new, live)
         return _take_over(connection, source=old, target=live)

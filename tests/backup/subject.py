@@ -89,7 +89,7 @@ def main() -> None:
         os.link = reached_after(os.link)  # type: ignore[assignment]  # between the two steps of it
         swap._rename = reached  # type: ignore[assignment]  # PostgreSQL's one step
         backup.restore_beside(conf, bucket, manifest, name=task["name"], step=step)
-    elif task["do"] == "swap":
+    elif task["do"] in ("swap", "swap back"):
         rename = swap._rename
 
         def rename_and_die(*args: str) -> None:
@@ -97,6 +97,9 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
         swap._rename = rename_and_die  # type: ignore[assignment]  # dies after the first of two
+        if task["do"] == "swap back":
+            plan = backup.plan_swap_back(conf, task["name"])
+            backup.swap_back(conf, plan, guard=lambda: None, step=step)
         backup.replace_database(conf, bucket, manifest, guard=lambda: None, step=step)
 
 

@@ -223,6 +223,31 @@ def test_killed_between_the_two_renames(
     assert len(databases(awkward)) == 2
 
 
+def test_killed_while_it_is_swapped_back(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    databases: Callable[[str], set[str]],
+) -> None:
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    query("INSERT INTO animal VALUES ('late')")
+    backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+    (kept,) = backup.list_kept(conf)
+
+    with subject(conf, awkward, "swap back", name=kept.name) as process:
+        assert process.wait(30) == -signal.SIGKILL
+
+    until(lambda: not (server.is_locked(ALIAS, awkward) or server.is_locked(ALIAS, kept.name)))
+    assert databases(awkward) == {awkward, kept.name}
+    assert query("SELECT name FROM ONLY animal") == [("cat",)]
+    plan = backup.plan_swap_back(conf, kept.name)
+    backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))
+    assert len(query("SELECT name FROM ONLY animal")) == 2
+    assert databases(awkward) == {awkward, plan.old}
+
+
 @pytest.mark.parametrize(("do", "then"), [("restore beside", "drop the stale"), ("name", "restore again")])
 def test_killed_while_a_database_beside_the_live_one_is_filled(
     conf: DeployConf,
