@@ -54,7 +54,7 @@ ROLE_MISSING = FindingType(
 ENTRIES_LEFT_OUT = FindingType(
     "deploy.B046",
     "info",
-    "{count} entries of backup {id} that only a superuser could restore were left out: {entries}.",
+    "What only a superuser could restore of backup {id} was left out: {entries}.",
     "No rows are among them. Should you need one: restore as a superuser.",
     why="Comments on extensions and on the schema public belong to whoever set up the server; event triggers "
     "need a superuser.",

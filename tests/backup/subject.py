@@ -85,6 +85,9 @@ def main() -> None:
         if task["live"].startswith("/"):
             step.progress = reached  # type: ignore[method-assign]  # in the middle of the file
         backup.restore_beside(conf, bucket, manifest, name=task["name"], step=step)
+    elif task["do"] == "tables":
+        tables = backup.plan_tables(conf, manifest, ["slow", "animal"], beside=task["name"])
+        backup.restore_tables(conf, bucket, manifest, tables, step=step)
     elif task["do"] == "name":
         os.link = reached_after(os.link)  # type: ignore[assignment]  # between the two steps of it
         swap._rename = reached  # type: ignore[assignment]  # PostgreSQL's one step

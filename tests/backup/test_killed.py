@@ -248,6 +248,32 @@ def test_killed_while_it_is_swapped_back(
     assert databases(awkward) == {awkward, plan.old}
 
 
+def test_killed_while_tables_are_brought_back(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    no_guard: Guard,
+    query: Query,
+    databases: Callable[[str], set[str]],
+    held: Callable[[], None],
+) -> None:
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+    with subject(conf, awkward, "tables", name="look") as process:
+        until(is_loading(query))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (scratch,) = databases(conf.scratch_prefix)
+    assert query("SELECT 1 FROM pg_namespace WHERE nspname = 'look'") == []
+
+    held()
+    until(lambda: not server.is_locked(ALIAS, scratch))
+    plan = backup.plan_tables(conf, manifest, ["slow", "animal"], beside="look")
+    backup.restore_tables(conf, bucket, manifest, plan, step=Step("restore"))
+
+    assert query("SELECT a FROM look.slow") == [("x",)]
+    assert databases(conf.scratch_prefix) == set()
+
+
 @pytest.mark.parametrize(("do", "then"), [("restore beside", "drop the stale"), ("name", "restore again")])
 def test_killed_while_a_database_beside_the_live_one_is_filled(
     conf: DeployConf,

@@ -128,9 +128,7 @@ def _leave_out(loader: Loader, stack: ExitStack) -> None:
     listing = loader.listing(main)
     if left_out := superusers_entries(listing):
         choose(loader, main, [line for line in listing if line not in left_out], stack)
-        loader.saved.step.add(
-            ENTRIES_LEFT_OUT(id=manifest.id, count=len(left_out), entries=", ".join(left_out.values()))
-        )
+        loader.saved.step.add(ENTRIES_LEFT_OUT(id=manifest.id, entries=", ".join(left_out.values())))
 
 
 def choose(loader: Loader, part: Part, lines: list[str], stack: ExitStack) -> None:
