@@ -134,11 +134,13 @@ def read_archive(
     expected: Stored,
     *,
     unseal: Callable[[Generator[bytes]], Generator[bytes]] | None = None,
+    lasting: bool = True,
 ) -> Iterator[bytes]:
     """The raw bytes of an archive, a frame at a time. Only after the last one is all of it known to be right.
 
     Args:
         unseal: see `encryption.unsealing`; for archives that are encrypted.
+        lasting: see `frames.decoded`.
 
     Raises:
         ArchiveDamaged: bad frame, truncation, or another size or SHA-256 than `expected`.
@@ -154,7 +156,7 @@ def read_archive(
             yield piece
 
     try:
-        for raw in decoded(unseal(pieces()) if unseal else pieces()):
+        for raw in decoded(unseal(pieces()) if unseal else pieces(), lasting=lasting):
             raw_bytes += len(raw)
             if raw_bytes > expected.raw_bytes:
                 raise ArchiveDamaged(f"it holds more than the {expected.raw_bytes} bytes that were dumped")

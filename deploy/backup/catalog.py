@@ -137,8 +137,12 @@ def verify(bucket: Bucket, manifest: Manifest, *, step: Step) -> dict[str, Any]:
 
 
 @contextmanager
-def open_archive(bucket: Bucket, manifest: Manifest, part: Part, step: Step) -> Iterator[Iterator[bytes]]:
+def open_archive(
+    bucket: Bucket, manifest: Manifest, part: Part, step: Step, *, lasting: bool = True
+) -> Iterator[Iterator[bytes]]:
     """One archive's raw bytes; what is wrong with them is a refusal (deploy.B004) from within the block.
+
+    Who writes each piece and forgets it can do without `lasting` ones (see `frames.decoded`): it is faster.
 
     One that is encrypted is read with the private key of `BACKUP_AGE_IDENTITY`: it belongs to this machine,
     not to the call. Raises Refusal (deploy.B101 to B105) without it.
@@ -148,7 +152,9 @@ def open_archive(bucket: Bucket, manifest: Manifest, part: Part, step: Step) -> 
     try:
         with bucket.open_read(name) as reader:
             stored = Stored(part.raw_bytes, part.stored_bytes, part.sha256, part.crc32c)
-            yield _counted(read_archive(reader, stored, unseal=unseal), stored.raw_bytes, step)
+            yield _counted(
+                read_archive(reader, stored, unseal=unseal, lasting=lasting), stored.raw_bytes, step
+            )
     except (ArchiveDamaged, ObjectCorrupt) as error:
         raise Refusal(ARCHIVE_DAMAGED(id=manifest.id, reason=error, place=name), exit_code=1) from error
     except ObjectMissing as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle, repeat
+from typing import cast
 
 # Ours hold 1 MiB, earlier ones 4. A forged one must not make us allocate gigabytes.
 _LARGEST_FRAME_BYTES = 8 * 1024 * 1024
@@ -13,15 +15,21 @@ _BLOCK_HEADER_BYTES = 3
 _CHECKSUM_BYTES = 4
 _RLE, _RESERVED = 1, 3
 _THREADS = 2  # zstd lets go of the interpreter's lock; a third would only wait for the bucket or the disk
-_AHEAD = 4  # frames being decoded or waiting to be taken: at most 16 MiB of ours
+_AHEAD = 4  # frames being decoded or waiting to be taken
+_BUFFER_BYTES = 1024 * 1024  # what a frame of ours holds; a larger one gets memory of its own
+REUSED_AFTER = 8
 
 
 class FrameDamaged(ValueError):  # noqa: N818 – reads as the fact it is
     """The bytes are no whole frame of ours; the message says how and near which byte."""
 
 
-def decoded(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def decoded(pieces: Iterable[bytes], *, lasting: bool = True) -> Iterator[bytes]:
     """The content of each frame, in order.
+
+    Args:
+        lasting: if not, what is yielded is a view of memory that is used again: it is right until
+            `REUSED_AFTER` more have been taken. Fresh memory for each frame costs as much again as decoding it.
 
     Raises:
         FrameDamaged: something that is not a frame with a size and a checksum, one that does not decode, or
@@ -29,17 +37,34 @@ def decoded(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """
     import zstandard
 
-    def decode(frame: bytes, end: int) -> bytes:
+    def decode(frame: bytes, end: int, buffer: bytearray | None) -> bytes:
         try:
-            return zstandard.ZstdDecompressor(max_window_size=_LARGEST_FRAME_BYTES).decompress(frame)
+            size = zstandard.frame_content_size(frame)
+            decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_FRAME_BYTES)
+            if buffer is None or size > len(buffer):
+                return decompressor.decompress(frame)
+            whole = memoryview(buffer)[:size]
+            with decompressor.stream_reader(frame) as reader:
+                filled = 0
+                while filled < size and (count := reader.readinto(whole[filled:])):
+                    filled += count
+                # The checksum is behind the last byte; the frame's end is there only when it was right.
+                if filled != size or reader.read(1):
+                    raise FrameDamaged(f"a frame near byte {end} has another size than it says")
         except zstandard.ZstdError as error:
             raise FrameDamaged(f"a frame near byte {end} does not decode ({error})") from error
+        return cast(bytes, whole)  # as good as bytes for whoever writes it
 
     waiting: deque[Future[bytes]] = deque()
+    buffers: Iterator[bytearray | None] = (
+        repeat(None)
+        if lasting
+        else cycle([bytearray(_BUFFER_BYTES) for _ in range(_AHEAD + REUSED_AFTER + 1)])
+    )
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="archive-decode") as pool:
         try:
             for frame, end in _split(pieces):
-                waiting.append(pool.submit(decode, frame, end))
+                waiting.append(pool.submit(decode, frame, end, next(buffers)))
                 if len(waiting) >= _AHEAD:
                     yield waiting.popleft().result()
             while waiting:

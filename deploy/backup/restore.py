@@ -30,8 +30,11 @@ class Saved:
     step: Step
 
     def open(self, part: Part, *, told: bool = True) -> AbstractContextManager[Iterator[bytes]]:
-        """One archive's raw bytes (see `open_archive`); with `told`, the step hears of the progress."""
-        return open_archive(self.bucket, self.manifest, part, self.step if told else Step(self.step.name))
+        """One archive's raw bytes, to be written and forgotten (see `open_archive`); with `told`, the step hears
+        of the progress.
+        """
+        step = self.step if told else Step(self.step.name)
+        return open_archive(self.bucket, self.manifest, part, step, lasting=False)
 
 
 def restore_into(

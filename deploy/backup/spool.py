@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_AHEAD = 4  # pieces that wait to be written
+_AHEAD = 4  # pieces that wait to be written; fewer than `frames.REUSED_AFTER`
 
 
 def folder() -> str:

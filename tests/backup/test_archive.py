@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from deploy.backup.archive import FRAME_BYTES, ArchiveDamaged, Stored, read_archive, write_archive
+from deploy.backup.frames import REUSED_AFTER
 
 
 def written(raw: bytes, level: int = 1) -> tuple[bytes, Stored]:
@@ -89,8 +90,9 @@ def test_every_flipped_bit_and_every_cut_is_found() -> None:
         damaged = bytearray(archive)
         damaged[position] ^= 0x10
         for bad in (bytes(damaged), archive[:position]):
-            with pytest.raises(ArchiveDamaged):
-                b"".join(read_archive(io.BytesIO(bad), stored))
+            for lasting in (True, False):
+                with pytest.raises(ArchiveDamaged):
+                    b"".join(read_archive(io.BytesIO(bad), stored, lasting=lasting))
 
 
 def test_an_archive_that_swells_is_cut_short() -> None:
@@ -110,15 +112,22 @@ def test_right_sizes_and_frames_are_not_enough() -> None:
         b"".join(read_archive(io.BytesIO(other), stored))
 
 
-def test_frames_come_in_order_however_the_bytes_arrive() -> None:
-    raw = b"".join(os.urandom(1000) + bytes(FRAME_BYTES - 1000 + n) for n in range(5))
+@pytest.mark.parametrize("lasting", [True, False])
+def test_frames_come_in_order_however_the_bytes_arrive(lasting: bool) -> None:
+    raw = b"".join(os.urandom(1000) + bytes(FRAME_BYTES - 1000 + n) for n in range(20))
     archive, stored = written(raw)
 
     class Trickling(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(997)
 
-    assert b"".join(read_archive(Trickling(archive), stored)) == raw
+    taken: list[bytes] = []
+    found = b""
+    for piece in read_archive(Trickling(archive), stored, lasting=lasting):
+        taken.append(piece)
+        if len(taken) > REUSED_AFTER:  # so long what is not lasting can be held
+            found += bytes(taken.pop(0))
+    assert found + b"".join(taken) == raw
 
 
 def test_a_frame_without_a_checksum_or_of_gigabytes_is_no_frame_of_ours() -> None:
