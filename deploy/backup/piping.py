@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 
-# Libraries write a few kilobytes at a time, and each handing over costs; larger ones than this gain nothing more,
-# and up to six of them are held.
+# Libraries write a few kilobytes at a time, and each handing over costs. Larger pieces than this gain
+# nothing, and up to six of them are held.
 _PIECE_BYTES = 256 * 1024
 _WAITING = 4  # pieces
 _LOOK_SECONDS = 0.2
