@@ -59,6 +59,20 @@ def test_backupdb(world: World, how: str) -> None:
         assert seen["no manifest"] >= 1, "the moments between archive and manifest were not met"
 
 
+@pytest.mark.parametrize("how", ["kill", "kill_after"])
+def test_backupdb_of_several_parts(world: World, how: str) -> None:
+    """All of its archives or no backup."""
+    (base,) = world.manifests()
+    assert len(base.parts) == 1
+    for told in killed(world, ["backupdb", "--jobs", "2"], how):
+        after = world.manifests()
+        assert len(after) + world.unfinished() <= 2, told
+        assert [len(manifest.parts) for manifest in after[:-1]] in ([], [2]), told
+        world.succeed("backupdb", "--jobs", "2")
+        assert len(world.manifests()) == len(after) + 1, told
+        world.forget(but=(base.id,))
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_restoredb_beside(world: World, how: str) -> None:
     beside = f"{world.live}_look"
