@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from django.core.management import call_command
 from django.test import override_settings
@@ -34,10 +36,12 @@ def command(conf: DeployConf, source: Database, emulator: str) -> Command:
         "SCRATCH_PREFIX": conf.scratch_prefix,
     }
 
-    def run(*arguments: str, **firestore: Any) -> tuple[int, dict[str, Any]]:
+    def run(
+        *arguments: str, keys: dict[str, Any] | None = None, **firestore: Any
+    ) -> tuple[int, dict[str, Any]]:
         out, code = io.StringIO(), 0
         given = {"project": source.project, "endpoint": emulator, **firestore}
-        with override_settings(DEPLOY={**wanted, "FIRESTORE": given}):
+        with override_settings(DEPLOY={**wanted, "FIRESTORE": given, **(keys or {})}):
             try:
                 call_command(*arguments, "--format", "json", stdout=out, stderr=io.StringIO())
             except SystemExit as end:
@@ -78,6 +82,34 @@ def test_from_backup_to_restore(
     code, report = command("backups", "firestore", "latest", "--restore-into", str(target))
     assert (code, ids(report)) == (0, [])
     assert facts(report, "restore")["created"] == 20
+    assert contents(client, target) == documents
+
+
+def test_an_encrypted_backup_keeps_its_documents_from_other_eyes(
+    command: Command,
+    client: Any,
+    source: Database,
+    target: Database,
+    put: Put,
+    conf: DeployConf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = {"users/1": {"name": {"stringValue": "an uncommon name"}}}
+    put(source, documents)
+    key = pyrage.x25519.Identity.generate()
+    (tmp_path / "key").write_text(str(key))
+    (tmp_path / "key").chmod(0o600)
+    encrypted = {"BACKUP_AGE_RECIPIENTS": [str(key.to_public())]}
+    assert command("backupdb", keys=encrypted)[0] == 0
+    [stored] = Path(conf.bucket.removeprefix("file://")).rglob("firestore.jsonl.zst*")
+    assert b"age-encryption.org" in stored.read_bytes()[:100]
+
+    into = ("backups", "firestore", "latest", "--restore-into", str(target))
+    assert command(*into, keys=encrypted)[0] == 2
+    assert contents(client, target) == {}
+    code, report = command(*into, keys={**encrypted, "BACKUP_AGE_IDENTITY": str(tmp_path / "key")})
+    assert (code, ids(report)) == (0, [])
     assert contents(client, target) == documents
 
 
