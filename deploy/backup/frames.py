@@ -29,7 +29,7 @@ def decoded(pieces: Iterable[bytes], *, lasting: bool = True) -> Iterator[bytes]
 
     Args:
         lasting: if not, what is yielded is a view of memory that is used again: it is right until
-            `REUSED_AFTER` more have been taken. Fresh memory for each frame costs as much again as decoding it.
+            `REUSED_AFTER` more have been taken. Fresh memory costs nearly as much as the decoding.
 
     Raises:
         FrameDamaged: something that is not a frame with a size and a checksum, one that does not decode, or

@@ -30,8 +30,9 @@ class Saved:
     step: Step
 
     def open(self, part: Part, *, told: bool = True) -> AbstractContextManager[Iterator[bytes]]:
-        """One archive's raw bytes, to be written and forgotten (see `open_archive`); with `told`, the step hears
-        of the progress.
+        """One archive's raw bytes, to be written and forgotten (see `open_archive`).
+
+        With `told`, the step hears of the progress.
         """
         step = self.step if told else Step(self.step.name)
         return open_archive(self.bucket, self.manifest, part, step, lasting=False)
