@@ -26,7 +26,13 @@ def here(tmp_path: Path) -> DeployConf:
     """The configuration of a project in `tmp_path/project`; no database of its own."""
     base_dir = tmp_path / "project"
     base_dir.mkdir()
-    return replace(configuration.read()[0], base_dir=base_dir, bucket=f"file://{tmp_path}/bucket")
+    read = configuration.read()[0]
+    return replace(
+        read,
+        base_dir=base_dir,
+        bucket=f"file://{tmp_path}/bucket",
+        backup=replace(read.backup, configuration_files=()),
+    )
 
 
 @pytest.fixture

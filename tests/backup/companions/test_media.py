@@ -56,7 +56,8 @@ def fill(root: Path, *names: str) -> None:
 
 def kept(conf: DeployConf, folder: Folder, url: str, **backup: Any) -> tuple[Companion, Step]:
     step = Step("backup")
-    wanted = replace(conf, backup=replace(conf.backup, media_bucket=url, **backup))
+    backup = {"media_bucket": url, "media_fields": (), **backup}  # OptiFit's own fields are not there
+    wanted = replace(conf, backup=replace(conf.backup, **backup))
     return MediaKeeper(wanted).keep(folder, step), step
 
 

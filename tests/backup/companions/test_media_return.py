@@ -65,7 +65,7 @@ def backed_up(conf: DeployConf, folder: Folder) -> Callable[[str], Manifest]:
     """A backup that holds an inventory; its archive is of no interest here."""
 
     def take(url: str) -> Manifest:
-        wanted = replace(conf, backup=replace(conf.backup, media_bucket=url))
+        wanted = replace(conf, backup=replace(conf.backup, media_bucket=url, media_fields=()))
         companion = MediaKeeper(wanted).keep(folder, Step("backup"))
         part = folder.store("archive.dump.zst", iter([b"x"]))
         return Manifest(
