@@ -8,7 +8,7 @@ one place is hidden in every other. What is none of these cannot be told from an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from urllib.parse import quote, unquote
 
 from deploy.reporting.redaction import redact
@@ -41,23 +41,24 @@ _WORDS = (
     r"passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|credential|signature"
 )
+# Every repetition has an end, or nothing after it: a long line must not be read from each of its characters.
 _IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, flags, replacement in (
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL, MASK),
         # scheme://user:password@host, and for http also scheme://token@host
-        (r"(\b[a-z][a-z0-9+.-]*://[^\s:@/\"']*):[^\s\"']*@", re.IGNORECASE, rf"\1:{MASK}@"),
-        (r"(\bhttps?://)[^\s/@:\"']+@", re.IGNORECASE, rf"\1{MASK}@"),
+        (r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s:@/\"']{0,200}):[^\s\"']{0,2000}@", re.IGNORECASE, rf"\1:{MASK}@"),
+        (r"(\bhttps?://)[^\s/@:\"']{1,2000}@", re.IGNORECASE, rf"\1{MASK}@"),
         # name=value and "name": "value", in addresses, libpq's strings and JSON
         (
-            rf"([\w.-]*(?:{_WORDS})[\w.-]*[\"']?\s*(?:=|:\s)\s*)(\"[^\"]*\"|'[^']*'|[^&\s\"';,}}\]$]+)",
+            rf"((?:{_WORDS})[\w.-]{{0,64}}[\"']?\s{{0,20}}(?:=|:\s)\s{{0,20}})(\"[^\"]*\"|'[^']*'|[^&\s\"';,}}\]$]+)",
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
         (r"([?&](?:sig|key|code|auth)=)[^&\s\"']+", re.IGNORECASE, rf"\1{MASK}"),
         # --requirepass value, "--token", "value"
         (
-            r"(--[\w-]*(?:pass|token|secret|api-key)[\w-]*(?:=|\s+|[\"'],\s*[\"']))[^\s\"',\]$]+",
+            r"(--[\w-]{0,64}(?:pass|token|secret|api-key)[\w-]{0,64}(?:=|\s{1,20}|[\"'],\s*[\"']))[^\s\"',\]$]+",
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
@@ -74,7 +75,9 @@ _IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*", 0, MASK),
     )
 )
-_PASSWORD_IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s:@/\"']*:([^\s\"']+)@", re.IGNORECASE)
+_PASSWORD_IN_ADDRESS = re.compile(
+    r"\b[a-z][a-z0-9+.-]{0,20}://[^\s:@/\"']{0,200}:([^\s\"']{1,2000})@", re.IGNORECASE
+)
 
 
 class Concealment:
@@ -107,7 +110,9 @@ class Concealment:
         """What stands under `name` is a secret: not what is no value, a measure, or the name of a thing."""
         if not self._hidden.search(name) or name.upper() in _NAMES_OF_THINGS:
             return False
-        if value is None or isinstance(value, bool) or value == "" or value in self._versions_named:
+        if value is None or isinstance(value, bool) or value in self._versions_named:
+            return False
+        if isinstance(value, Sized) and not len(value):  # that it is empty is worth knowing
             return False
         if name.upper().endswith(("_PATH", "_FILE")) and isinstance(value, str) and "/" in value:
             return False

@@ -29,7 +29,7 @@ FILES_MISSING = FindingType(
     "deploy.B068",
     "warning",
     "{count} files that the database names are not in {url}: {names}.",
-    "Look for older generations: gcloud storage ls --all-versions {url}",
+    "If an older backup names them: python manage.py backups media ID --bring-back --dry-run",
     why="A row whose file is gone is broken already, before anything is restored.",
 )
 FILES_UNREFERENCED = FindingType(

@@ -192,6 +192,7 @@ def test_a_secret_is_known_by_its_version(
         DB={"PASSWORD": "s3cret-of-db"},
         OTHER_TOKEN="nobody-knows-where-from",
         EMPTY_TOKEN="",
+        EMPTY_TOKENS=[],
     ):
         read, findings = read_conf()
         assert findings == []
@@ -201,7 +202,7 @@ def test_a_secret_is_known_by_its_version(
     assert settings["MAIL"] == {"token": {"secret": VERSION.format("mail")}}
     assert settings["DB"] == {"PASSWORD": {"secret": VERSION.format("database-url")}}
     assert settings["OTHER_TOKEN"] == {"secret": "not recorded"}
-    assert settings["EMPTY_TOKEN"] == ""
+    assert (settings["EMPTY_TOKEN"], settings["EMPTY_TOKENS"]) == ("", [])
     assert settings["DEPLOY"]["SECRET_VERSIONS"] == versions
 
 
@@ -259,6 +260,15 @@ def test_values_that_json_lacks_read_the_same_every_time(
     assert settings["ROOT_URLCONF"] == "optifit.urls"
     assert found["packages"]["Django"].startswith(("5.", "6."))
     assert found["deploy"]["upload_threads"] == here.upload_threads
+
+
+@pytest.mark.parametrize("run", ["a", "a-", "-", "a.", "x://y:", "password ", "eyJ", "Basic "])
+def test_a_file_of_one_long_line_is_read_once(here: DeployConf, folder: Folder, run: str) -> None:
+    """Not from each of its characters again, which would take hours: the test would not end."""
+    (here.base_dir / "long.txt").write_text((run * LARGEST_BYTES)[: LARGEST_BYTES // 4])
+    wanted = replace(here, backup=replace(here.backup, configuration_files=("long.txt",)))
+    companion, step = keep(wanted, folder)
+    assert (companion.facts["files"], step.findings) == (1, [])
 
 
 def test_it_is_always_kept_and_first(here: DeployConf) -> None:
