@@ -33,3 +33,6 @@ from optifit.settings import *  # noqa: E402, F403 – the environment has to be
 # Django turns DEBUG off while tests run; pages must not need a collectstatic before them.
 STORAGES["staticfiles"]["OPTIONS"] = {"strict": False}  # noqa: F405 – of the star import
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# What a developer's own folder of media holds must not decide either; tests that want these say so.
+for _key in ("MEDIA_BUCKET", "MEDIA_FIELDS", "BACKUP_CONFIGURATION_FILES"):
+    del DEPLOY[_key]  # noqa: F405 – of the star import
