@@ -49,7 +49,9 @@ def symbols_for(output: Output) -> Symbols:
 
 
 def describe_progress(step: Step) -> str:
-    """`12.0 MB of 40.0 MB` or `3 of 9 tables`, and the note."""
+    """`12.0 MB of 40.0 MB` or `3 of 9 tables`, and the note; the note alone where nothing is counted."""
+    if step.note and not step.done and step.total is None:
+        return printable(step.note)
     show = human_bytes if step.unit == "bytes" else (lambda count: f"{count:,.0f}")
     text = show(step.done) if step.total is None else f"{show(step.done)} of {show(step.total)}"
     if step.unit not in ("", "bytes"):

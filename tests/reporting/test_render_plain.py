@@ -75,6 +75,12 @@ def test_says_now_and_then_how_far_a_long_step_is(monkeypatch):
     assert stream.getvalue() == ("▶ dump\n  dump: 2.0 MB of 9.0 MB, shop_order · 125.0 kB/s · 56.0 s left\n")
 
 
+def test_says_what_is_waited_for_without_a_number():
+    step = Step("clone")
+    step.progress(0, note="the clone: waited 16.0 s of at most 90 min 00 s")
+    assert render_plain.describe_pace(step, 16) == "the clone: waited 16.0 s of at most 90 min 00 s"
+
+
 def test_control_characters_from_outside_do_not_reach_the_terminal():
     stream = io.StringIO()
     PlainRenderer(Output(stream)).finding(ERROR(column="\x1b[2J\x07note", why="\r\x9bx"))

@@ -164,7 +164,7 @@ def _try(alias: str) -> None:
     try:
         server.connect(alias).close()
     except Refusal as refusal:
-        raise UnreachableError("; ".join(one.message.rstrip(".") for one in refusal.findings)) from refusal
+        raise UnreachableError("; ".join(one.message.rstrip(".?") for one in refusal.findings)) from refusal
 
 
 def _facts(made: Cloned, manifest: Manifest, stale: list[str], seconds: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deploy.reporting.facts import human_seconds
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
@@ -110,7 +111,7 @@ class Admin:
             elapsed = time.monotonic() - began
             if elapsed >= self.pace.wait_seconds:
                 raise Refusal(self._gave_up(last, code, action, elapsed)) from last
-            self._pause(elapsed, f"{note} (waiting for {self.instance})")
+            self._pause(elapsed, f"{note}: {self.instance} is not ready for it")
 
     def wait(self, operation: str, action: str, *, note: str) -> None:
         """Until the operation is over.
@@ -140,7 +141,9 @@ class Admin:
             self._pause(elapsed, note)
 
     def _pause(self, elapsed: float, note: str) -> None:
-        self.step.progress(round(elapsed), self.pace.wait_seconds, unit="seconds at most", note=note)
+        # Seconds that pass are no progress: a rate and a time left of them would mislead.
+        waited, limit = human_seconds(elapsed), human_seconds(self.pace.wait_seconds)
+        self.step.progress(0, note=f"{note}: waited {waited} of at most {limit}")
         self.pause(self.pace.poll_seconds)
 
     def _gave_up(self, error: Exception, code: str, action: str, elapsed: float) -> Any:
