@@ -52,3 +52,10 @@ LEFT_ELSEWHERE = FindingType(
     "Backup {id} goes, and what it names outside the bucket stays: {what}.",
     "Give it a lifetime of its own where it lies (a bucket's lifecycle rule, an instance's retention).",
 )
+NOT_RESTORED = FindingType(
+    "deploy.B058",
+    "warning",
+    "The newest backup, {id}, was never restored (grade {grade}).",
+    "python manage.py backups verify {id} --grade L2",
+    why="Only a restore shows that a backup can be restored.",
+)

@@ -39,7 +39,7 @@ class BucketCheck(Check):
         url = self.url(conf)
         step.facts["url"] = url
         try:
-            with _opened(url, retry_seconds=self.limit_seconds(conf) / 2) as bucket:
+            with opened(url, retry_seconds=self.limit_seconds(conf) / 2) as bucket:
                 probe(bucket, step)
         except BucketError as error:
             step.add(BUCKET_UNREACHABLE(url=url, action=step.note or "reached", reason=error, place=url))
@@ -54,7 +54,7 @@ class StaticBucketCheck(BucketCheck):
 
 
 @contextmanager
-def _opened(url: str, *, retry_seconds: float) -> Iterator[Bucket]:
+def opened(url: str, *, retry_seconds: float) -> Iterator[Bucket]:
     """The bucket; one of Google's gives up early enough for its reason to be told within the time limit."""
     if not url.startswith("gs://"):
         yield open_bucket(url)

@@ -7,6 +7,7 @@ not changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from deploy.gate.rehearsing.evidence import server_version
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Report
 
+from .backed_up import BackupCheck, require_backup
 from .baseline import Baseline
 from .drill import restore_and_rehearse
 from .history import FAILED, PREPARED, STARTED, read_history
@@ -108,7 +110,8 @@ class Predeploy:
             step.extend(upload.findings)
             step.facts.update(
                 backup=f"go on with {proof.data['facts']['backup']}" if proof else "take one",
-                rehearse=[".".join(key) for key in found.pending],
+                prove=conf.backup.grade,
+                rehearse=[".".join(key) for key in found.pending] if conf.backup.grade == "L3" else [],
                 static_files_to_send=len(upload.to_send),
                 static_send_bytes=upload.send_bytes,
                 migrate=[".".join(key) for key in found.expand],
@@ -127,15 +130,19 @@ class Predeploy:
         self._preflight()
         report = self._gate()
         manifest = self._backup()
-        rehearsal = restore_and_rehearse(
+        manifest, rehearsal = restore_and_rehearse(
             self.session, self.report, self._evidence, manifest, report, deployed=self._base.deployed
         )
         static = self._static()
-        applied = self._migrate(report, rehearsal)
+        applied = self._migrate(report, manifest, rehearsal)
         self._record(report, manifest, rehearsal, static, applied)
 
     def _preflight(self) -> None:
-        for step in preflight.run_checks(self.session.conf, skip=self.skip_checks):
+        for step in preflight.run_checks(
+            self.session.conf,
+            skip=self.skip_checks,
+            checks=(*preflight.available_checks(), BackupCheck()),
+        ):
             self.report.add_step(step)
         failed = [finding for finding in self.report.findings if finding.level == "error"]
         if failed:
@@ -197,7 +204,10 @@ class Predeploy:
 
     def _usable_backup(self, inputs: Mapping[str, Any]) -> Record | None:
         proof = self._evidence.find("backup", inputs)
-        fresh = proof and (datetime.now(UTC) - proof.at).total_seconds() <= BACKUP_REUSE_SECONDS
+        conf = self.session.conf.backup
+        # No older than half of what may be applied on: the drill takes its time too.
+        limit = min(BACKUP_REUSE_SECONDS, conf.apply_max_age_seconds / 2 if conf.apply_grade else math.inf)
+        fresh = proof and (datetime.now(UTC) - proof.at).total_seconds() <= limit
         return proof if fresh else None
 
     def _static(self) -> dict[str, Any]:
@@ -210,7 +220,9 @@ class Predeploy:
             self.report.require_ok(step)
         return step.facts
 
-    def _migrate(self, found: GateReport, rehearsal: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def _migrate(
+        self, found: GateReport, manifest: Manifest, rehearsal: Mapping[str, Any]
+    ) -> list[tuple[str, str]]:
         conf = self.session.conf
         with self.report.step("migrate") as step:
             again = self._check()
@@ -225,6 +237,7 @@ class Predeploy:
             if not found.expand:
                 step.skip("no migrations to apply before the switch")
                 return []
+            require_backup(self.session, conf.database, step, manifest=manifest)
             applied = gate.apply(
                 conf, alias=conf.database, migrations=found.expand, guard=self._guard, step=step
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,6 +180,9 @@ def test_replacing_needs_the_name(
         (["restoredb", "--drop-old", "postgres"], "deploy.B014"),
         (["backups", "verify", "../../etc"], "deploy.B001"),
         (["backups", "prune", "--keep", "0"], "deploy.R002"),
+        (["backups", "prune", "--keep-days", "-1"], "deploy.R002"),
+        (["backups", "age", "--metrics", "/nowhere/at/all"], "deploy.B057"),
+        (["backups", "show", "20261123T131850123Z"], "deploy.B001"),
     ],
 )
 def test_bad_input_gets_one_finding(
@@ -212,3 +216,29 @@ def test_the_question_is_asked_when_no_live_view_can_paint_over_it(
     assert command("restoredb", "latest")[0] == 2
     assert "plan" in started
     assert running == []
+
+
+def test_the_age_has_an_exit_code_a_metric_and_a_line_for_the_log(
+    command: Callable[..., tuple[int, dict[str, Any]]], awkward: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup.prom"
+    code, report = command("backups", "age", "--metrics", str(file))
+    assert (code, ids(report)) == (1, ["deploy.B053"])
+    assert "deploy_backup_count{" in file.read_text()
+
+    assert command("backupdb")[0] == 0
+    assert command("backups", "age", "--max", "26h", "--log")[0] == 0
+    assert command("backups", "age", "--max", "0s")[0] == 1
+    assert command("backups", "age", "--grade", "L2")[0] == 1
+    assert command("backups", "verify", "--grade", "L2")[0] == 0
+    code, report = command("backups", "age", "--grade", "L2", "--metrics", str(file))
+    assert (code, step_of(report, "backups age")["facts"]["grade"]) == (0, "L2")
+    assert "deploy_backup_created_timestamp_seconds{" in file.read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".b")] == []
+
+    code, report = command("backups", "show")
+    shown = step_of(report, "backups show")["facts"]
+    assert (code, shown["grade"], [one["grade"] for one in shown["proofs"]]) == (0, "L2", [2])
+    assert shown["proofs"][0]["rto_seconds"] > 0
+    assert {one["kind"] for one in shown["companions"]} == {"configuration"}
+    assert shown["table_rows"][0] == {"table": "public.person", "rows": 502, "digest": "of all rows"}

@@ -66,11 +66,11 @@ def run(conf: DeployConf, report: Report, options: dict[str, Any], write: Callab
             conf, open_bucket(conf.bucket), most_seconds=options["max"], least_grade=options["grade"]
         )
         step.facts.update(age.as_dict())
-        step.extend(age.findings())
         if options["metrics"]:
             _write_whole(Path(options["metrics"]), age.metrics())
         if options["log"]:
             write(age.log_line())
+        step.extend(age.findings())
 
 
 def _write_whole(path: Path, text: str) -> None:

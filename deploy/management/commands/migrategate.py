@@ -200,6 +200,7 @@ class Command(DeployCommand):
         from deploy.gate import apply, check
         from deploy.gate.run_findings import CONTRACT_LEFT
         from deploy.releases import by_hand
+        from deploy.releases.backed_up import require_backup
         from deploy.releases.session import Session
 
         # The same lock as predeploy's: by hand is no reason to change the schema under another deploy. Other
@@ -217,6 +218,9 @@ class Command(DeployCommand):
             if chosen:
                 with self.report.step("evidence") as step:
                     by_hand.require(session, alias, step, unproved=options["unproved"], guard=guard)
+                if conf.backup.apply_grade:
+                    with self.report.step("backup") as step:
+                        require_backup(session, alias, step)
             with self.report.step("apply") as step:
                 done = apply(
                     conf,

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from deploy.conf import DeployConf
 from deploy.management.command import DeployCommand
 from deploy.preflight import available_checks, run_checks
+from deploy.releases.backed_up import BackupCheck
 
 
 class Command(DeployCommand):
@@ -23,13 +24,15 @@ class Command(DeployCommand):
         parser.add_argument("--list", action="store_true", help="What is checked; nothing is run.")
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
+        checks = (*available_checks(), BackupCheck())
         if options["list"]:
             with self.report.step("checks") as step:
-                step.facts.update({check.name: check.looks_at for check in available_checks()})
+                step.facts.update({check.name: check.looks_at for check in checks})
             return
         # Shown as they finish, recorded in their order: two runs' reports can be compared.
         self.report.steps = run_checks(
             conf,
+            checks=checks,
             fast=options["fast"],
             only=options["only"],
             skip=options["skip"],

@@ -1,0 +1,87 @@
+"""Whether the database is backed up as it should be: a condition of `migrategate apply`, and a check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploy.backup import Manifest, newest
+from deploy.backup.age import look_at_age
+from deploy.backup.findings_of_proofs import APPLY_NEEDS_BACKUP, NOT_RESTORED
+from deploy.backup.proofs import grade_name, grade_number
+from deploy.buckets.base import BucketError
+from deploy.conf import DeployConf
+from deploy.gate.rehearsing.evidence import is_empty
+from deploy.preflight import Check
+from deploy.preflight.bucket import opened
+from deploy.reporting.facts import human_seconds
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import EXIT_REFUSED, Step
+
+from .session import Session
+
+
+def require_backup(session: Session, alias: str, step: Step, *, manifest: Manifest | None = None) -> None:
+    """Let migrations be applied only after a backup of the grade and age that the configuration asks for.
+
+    It asks for nothing where `DEPLOY['BACKUP_APPLY_GRADE']` is empty, or the database is.
+
+    Args:
+        manifest: the backup to judge; the newest of the grade, if not given.
+
+    Raises:
+        Refusal: deploy.B054 with exit code 1.
+    """
+    conf = replace(session.conf, database=alias)
+    grade, most_seconds = conf.backup.apply_grade, conf.backup.apply_max_age_seconds
+    if not grade:
+        return
+    if is_empty(alias):
+        step.facts["backup"] = "none needed: the database is empty"
+        return
+    least = grade_number(grade)
+    one = manifest or newest(conf, session.bucket, least_grade=least)[0]
+    if one is None:
+        found = _without(newest(conf, session.bucket)[0])
+    elif one.grade is None or one.grade < least:
+        found = _without(one)
+    elif one.age_seconds > most_seconds:
+        found = f"the newest of them, {one.id}, is {human_seconds(one.age_seconds)} old"
+    else:
+        step.facts["backup"] = f"{one.id}, L{one.grade}, {human_seconds(one.age_seconds)} old"
+        return
+    command = "python manage.py predeploy" if grade == "L3" else "python manage.py backupdb --prove"
+    most = human_seconds(most_seconds)
+    raise Refusal(
+        APPLY_NEEDS_BACKUP(grade=grade, most=most, found=found, command=command), exit_code=EXIT_REFUSED
+    )
+
+
+def _without(newest_of_all: Manifest | None) -> str:
+    if newest_of_all is None:
+        return "there is none"
+    proved = newest_of_all.grade
+    how = "not proved at all" if proved is None else f"proved to {grade_name(proved)}"
+    return f"the newest, {newest_of_all.id}, is {how}"
+
+
+class BackupCheck(Check):
+    """Of the pipeline and not of preflight's own: no capability knows another."""
+
+    name = "backup"
+    looks_at = "the newest backup: there is one, it is young enough, and it was restored once"
+
+    def run(self, conf: DeployConf, step: Step) -> None:
+        try:
+            with opened(conf.bucket, retry_seconds=self.limit_seconds(conf) / 2) as bucket:
+                age = look_at_age(conf, bucket)
+        except BucketError:
+            step.skip("the bucket did not answer; the check bucket says why")
+            return
+        except Refusal:
+            step.skip("the database has no name yet; the check database says why")
+            return
+        step.facts.update(age.as_dict())
+        # A deploy takes a backup of its own: that yesterday's is missing must be known, and stops nothing.
+        step.extend(age.findings("warning"))
+        if age.ok and age.newest is not None and (age.newest.grade or 0) < 2:
+            step.add(NOT_RESTORED(id=age.newest.id, grade=grade_name(age.newest.grade)))
