@@ -43,10 +43,10 @@ def human_seconds(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
 
 
-class Rows(list[Mapping[str, Any]]):
+class Rows(list[Any]):
     """Rows of a fact for programs, and `shown`: the same for people, fewer columns, or in another order."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]], *, shown: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[Any], *, shown: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(rows)
         self.shown = shown
 
@@ -74,6 +74,8 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
         if _is_inline(value) or not isinstance(value, Sequence) or isinstance(value, str | bytes):
             continue
         rows = value.shown if isinstance(value, Rows) else value
+        if not rows:
+            continue  # only for programs
         if all(isinstance(row, Mapping) for row in rows):
             found.append(_table_of_rows(key, rows))
         else:

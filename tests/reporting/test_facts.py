@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from deploy.reporting.facts import Table, figures, human_bytes, human_seconds, tables
+from deploy.reporting.facts import Rows, Table, figures, human_bytes, human_seconds, tables
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,10 @@ def test_names_share_a_line_and_sentences_have_one_each():
 def test_long_tables_are_cut_and_say_so():
     (table,) = tables({"rows": [{"n": i} for i in range(100)]})
     assert (len(table.rows), table.more) == (40, 60)
+
+
+def test_rows_are_whole_for_programs_and_short_for_people():
+    rows = Rows([{"id": "a", "size_bytes": 1, "more": 2}], shown=[{"id": "a"}])
+    assert json.loads(json.dumps(rows)) == [{"id": "a", "size_bytes": 1, "more": 2}]
+    assert tables({"rows": rows}) == [Table("rows", ("id",), (("a",),))]
+    assert tables({"rows": Rows([{"id": "a"}], shown=())}) == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.reporting.facts import Rows
+from deploy.reporting.facts import Rows, human_bytes, human_seconds
 from deploy.reporting.report import Report
 
 if TYPE_CHECKING:
@@ -82,13 +83,14 @@ def run_show(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
         manifest = backup.read_manifest(
             conf, open_bucket(conf.bucket), options["backup"], environment=options["from_environment"]
         )
-        step.facts.update(_row(manifest))
-        for key in ("project", "environment", "database", "commit", "client_version", "duration_seconds"):
-            step.facts[key] = getattr(manifest, key)
+        about = _about(manifest)
+        step.facts.update(backup=manifest.id, grade=about["grade"])
+        named = [{"": key.replace("_", " "), "value": value} for key, value in _readable(about)]
+        step.facts["about"] = Rows([about], shown=named)
         step.facts["proofs"] = Rows([proof.as_dict() for proof in manifest.proofs], shown=_proofs(manifest))
         step.facts["companions"] = Rows(_companions(manifest), shown=_short_companions(manifest))
         files = [part.as_dict() for part in manifest.files]
-        short = ("file", "raw_bytes", "stored_bytes", "sha256")
+        short = ("file", "raw_bytes", "stored_bytes")
         step.facts["files"] = Rows(files, shown=[{key: row[key] for key in short} for row in files])
         step.facts["migrations"] = [
             f"{app}.{names[-1]}" for app, names in manifest.migrations.items() if names
@@ -97,12 +99,31 @@ def run_show(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
             {
                 "table": table,
                 "rows": rows,
-                "digest": _digested(manifest, table),
+                **({"digest": _digested(manifest, table)} if manifest.digests else {}),
             }
             for table, rows in sorted(manifest.tables.items(), key=lambda item: (-item[1], item[0]))
         ]
-        for key in ("objects", "extensions", "locale", "encryption"):
-            step.facts[key] = getattr(manifest, key)
+
+
+def _about(manifest: Manifest) -> dict[str, Any]:
+    keys = ("project", "environment", "database", "client_version", "commit", "duration_seconds")
+    more = ("digest_method", "objects", "extensions", "locale", "encryption")
+    return {**_row(manifest), **{key: getattr(manifest, key) for key in (*keys, *more)}}
+
+
+def _readable(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each with its unit, because people see them in one column."""
+    for key, value in about.items():
+        if key == "backup" or value in (None, "", {}):
+            continue
+        if key.endswith("_bytes"):
+            yield key.removesuffix("_bytes"), human_bytes(value)
+        elif key.endswith("_seconds"):
+            yield key.removesuffix("_seconds"), human_seconds(value)
+        elif isinstance(value, dict):
+            yield key, ", ".join(f"{name} {one}" for name, one in value.items() if one not in (None, 0, ""))
+        else:
+            yield key, str(value)
 
 
 def _digested(manifest: Manifest, table: str) -> str:

@@ -80,7 +80,11 @@ def show(plan: PrunePlan, step: Step) -> None:
     ]
     delete = facts.pop("delete")
     step.facts.update(
-        backups=len(rows), to_delete=len(delete), **facts, decisions=Rows(rows, shown=shown), delete=delete
+        backups=len(rows),
+        to_delete=len(delete),
+        **facts,
+        decisions=Rows(rows, shown=shown),
+        delete=Rows(delete, shown=()),
     )
 
 
