@@ -14,7 +14,7 @@ from deploy.gate.rehearsing.evidence import is_empty
 from deploy.preflight import Check
 from deploy.preflight.bucket import opened
 from deploy.reporting.facts import human_seconds
-from deploy.reporting.findings import Refusal
+from deploy.reporting.findings import Level, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Step
 
 from .session import Session
@@ -65,10 +65,17 @@ def _without(newest_of_all: Manifest | None) -> str:
 
 
 class BackupCheck(Check):
-    """Of the pipeline and not of preflight's own: no capability knows another."""
+    """Of the pipeline and not of preflight's own: no capability knows another.
 
-    name = "backup"
+    Args:
+        none_yet: the level of there being none; `predeploy` is about to take the first.
+    """
+
+    name = "backup_age"
     looks_at = "the newest backup: there is one, it is young enough, and it was restored once"
+
+    def __init__(self, *, none_yet: Level = "warning") -> None:
+        self._none_yet = none_yet
 
     def run(self, conf: DeployConf, step: Step) -> None:
         try:
@@ -82,6 +89,6 @@ class BackupCheck(Check):
             return
         step.facts.update(age.as_dict())
         # A deploy takes a backup of its own: that yesterday's is missing must be known, and stops nothing.
-        step.extend(age.findings("warning"))
+        step.extend(age.findings("warning" if age.newest else self._none_yet))
         if age.ok and age.newest is not None and (age.newest.grade or 0) < 2:
             step.add(NOT_RESTORED(id=age.newest.id, grade=grade_name(age.newest.grade)))

@@ -141,7 +141,7 @@ class Predeploy:
         for step in preflight.run_checks(
             self.session.conf,
             skip=self.skip_checks,
-            checks=(*preflight.available_checks(), BackupCheck()),
+            checks=(*preflight.available_checks(), BackupCheck(none_yet="info")),
         ):
             self.report.add_step(step)
         failed = [finding for finding in self.report.findings if finding.level == "error"]

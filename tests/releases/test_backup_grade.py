@@ -113,11 +113,11 @@ _manifest.datetime = _Later
 def test_preflight_tells_of_a_backup_that_is_missing_or_unproved(tmp_path: Path) -> None:
     project = project_with(tmp_path, "{}")
     (project.path / "db.sqlite3").touch()
-    assert ids(project.report("preflight", "--only", "backup", release="r1")) == ["deploy.B053"]
+    assert ids(project.report("preflight", "--only", "backup_age", release="r1")) == ["deploy.B053"]
     project.report("backupdb", release="r1")
-    assert ids(project.report("preflight", "--only", "backup", release="r1")) == ["deploy.B058"]
+    assert ids(project.report("preflight", "--only", "backup_age", release="r1")) == ["deploy.B058"]
     project.report("backups", "verify", "--grade", "L2", release="r1")
-    assert ids(project.report("preflight", "--only", "backup", release="r1")) == []
+    assert ids(project.report("preflight", "--only", "backup_age", release="r1")) == []
     drop_database(project)
 
 
