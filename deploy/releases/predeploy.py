@@ -15,6 +15,8 @@ from typing import Any
 
 from deploy import assets, backup, gate, preflight
 from deploy.backup import Manifest
+from deploy.backup.cloudsql.connection import instance_of
+from deploy.backup.cloudsql.drill import oversize_bytes
 from deploy.buckets.base import BucketError
 from deploy.gate import GateReport
 from deploy.gate.rehearsing.evidence import server_version
@@ -117,6 +119,8 @@ class Predeploy:
                 migrate=[".".join(key) for key in found.expand],
                 left_for_postdeploy=[".".join(key) for key in found.contract],
             )
+            if conf.backup.grade == "L3" and conf.backup.cloud_sql and oversize_bytes(conf):
+                step.facts["rehearse_on"] = f"a clone of {instance_of(conf.backup.cloud_sql)}"
 
     def _look(self) -> None:
         name, ledger = self.session.identity.name, self.session.ledger

@@ -64,6 +64,9 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
 
 def test_migrations_are_rehearsed_on_the_clone_and_applied(cloud: Cloud) -> None:
     project, server = cloud.project, cloud.server
+    planned = project.report("predeploy", "--dry-run", release="r1")
+    assert step_of(planned, "plan")["facts"]["rehearse_on"] == "a clone of shop-1:shop"
+    assert server.requests == []
     project.report("predeploy", release="r1")
     project.query("INSERT INTO shop_product (name) VALUES ('cup') RETURNING 1")
     project.migration(
