@@ -19,14 +19,19 @@ os.environ["RELEASE"] = "test-release"
 if "TEST_DATABASE_URL" in os.environ:
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 else:
+    import psycopg
+
     from deploy.databases import embedded
 
     _data = Path(
         os.environ.get("TEST_POSTGRES_DIR", Path(__file__).parent.parent / ".deploy" / "test-postgres")
     )
-    os.environ["DATABASE_URL"] = (
-        f"postgresql://postgres@/optifit?host={quote(str(embedded.start(_data)), safe='')}"
-    )
+    _socket = embedded.start(_data)
+    # Its data is thrown away, hundreds of databases are made and dropped in it, and no test cuts the power.
+    with psycopg.connect(host=str(_socket), user="postgres", dbname="postgres", autocommit=True) as _server:
+        _server.execute("ALTER SYSTEM SET fsync = off")
+        _server.execute("SELECT pg_reload_conf()")
+    os.environ["DATABASE_URL"] = f"postgresql://postgres@/optifit?host={quote(str(_socket), safe='')}"
 
 from optifit.settings import *  # noqa: E402, F403 – the environment has to be set first
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,12 +21,6 @@ from .world import SCHEMA, World, zygote
 
 @pytest.fixture(scope="module")
 def forking() -> Iterator[subprocess.Popen[str]]:
-    if "TEST_DATABASE_URL" not in os.environ:
-        # Our own server, whose data is thrown away: hundreds of databases are made and dropped here, and no
-        # client's death asks for what fsync is there for.
-        with server.connect_maintenance("default") as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
     with zygote() as process:
         yield process
 
