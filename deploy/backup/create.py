@@ -57,7 +57,7 @@ def create_backup(
     )
     with Beside(keepers(conf), folder, step) as beside:
         with engine.source() as source:
-            beside.start(source.snapshot)
+            beside.start(source.snapshot, stop=source.stop)
             parts, facts = store_parts(
                 bucket,
                 identity,

@@ -152,7 +152,10 @@ def _not_comparable() -> tuple[type[Exception], ...]:
     """What keeps the comparison from being made, and the inventory not."""
     import sqlite3
 
-    kinds: tuple[type[Exception], ...] = (NamesUnknown, OutOfOrder, sqlite3.Error)
+    from django.core.exceptions import ImproperlyConfigured
+
+    # ImproperlyConfigured: of a storage that a field names and STORAGES lacks, or that can't be made.
+    kinds: tuple[type[Exception], ...] = (NamesUnknown, OutOfOrder, ImproperlyConfigured, sqlite3.Error)
     try:
         import psycopg
     except ImportError:

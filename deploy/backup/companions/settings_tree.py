@@ -78,13 +78,21 @@ def _text(value: Any) -> str:
     if isinstance(value, partial):
         return f"<partial of {_name(value.func)}>"
     if _is_lazy_text(value):
-        from django.utils import translation
-
-        with translation.override(None):  # as it stands in the source, whatever language is active
-            return str(value)
+        return _lazy_text(value)
     if isinstance(value, type) or callable(value):
         return _name(value)
     return f"<{_name(type(value))}>"
+
+
+def _lazy_text(value: Any) -> str:
+    """What a lazy text says; only the error's kind where it can't be said (a URL's name that is gone)."""
+    from django.utils import translation
+
+    try:
+        with translation.override(None):  # as it stands in the source, whatever language is active
+            return str(value)
+    except Exception as error:  # noqa: BLE001 – a project's own code
+        return f"<lazy: {type(error).__name__}>"
 
 
 def _name(value: Any) -> str:
@@ -136,5 +144,7 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
             yield from _texts(item, depth + 1)
     elif isinstance(value, bytes):
         yield value.decode(errors="ignore")
-    elif isinstance(value, str | PurePath | int) or _is_lazy_text(value):
+    elif _is_lazy_text(value):
+        yield _lazy_text(value)
+    elif isinstance(value, str | PurePath | int):
         yield str(value)

@@ -59,6 +59,7 @@ def _stream(
         exceptions.DeadlineExceeded,
         exceptions.ResourceExhausted,
         exceptions.Cancelled,
+        exceptions.Unknown,  # gRPC's "Stream removed"
     )
     last, failures = "", 0
     while True:

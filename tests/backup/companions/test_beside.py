@@ -13,9 +13,10 @@ import pytest
 from django.apps import apps
 
 from deploy import backup
-from deploy.backup.companions import Folder
+from deploy.backup.companions import Abandoned, Folder
 from deploy.backup.companions.beside import Beside
 from deploy.backup.manifest import Companion
+from deploy.buckets.base import BucketError
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
@@ -59,6 +60,54 @@ def test_what_a_keeper_raises_is_raised_by_whoever_waits(folder: Folder) -> None
     with Beside([Fake(fail)], folder, Step("backup")) as beside:
         beside.start("")
         with pytest.raises(Refusal):
+            beside.finish()
+
+
+def test_what_a_keeper_does_not_expect_costs_its_companion_only(folder: Folder) -> None:
+    def fail(folder: Folder, step: Step) -> None:
+        raise KeyError("a secret")
+
+    step = Step("backup")
+    with Beside([Fake(fail, kind="bad"), Fake()], folder, step) as beside:
+        beside.start("")
+        bad, good = beside.finish()
+    assert (bad.kind, bad.facts, good.kind) == ("bad", {"state": "failed", "reason": "KeyError"}, "fake")
+    (finding,) = step.findings
+    assert (finding.id, finding.level) == ("deploy.B117", "error")
+    assert "bad" in finding.message
+    assert f"KeyError in {__name__}:" in finding.message
+    assert "a secret" not in finding.message
+
+
+@pytest.mark.parametrize("error", [BucketError("full"), Abandoned(), Refusal()])
+def test_what_the_backup_cannot_go_on_without_stops_the_dump_and_is_the_cause(
+    folder: Folder, error: Exception
+) -> None:
+    def fail(folder: Folder, step: Step) -> None:
+        raise error
+
+    stopped = threading.Event()
+
+    def dump() -> None:
+        with Beside([Fake(fail)], folder, Step("backup")) as beside:
+            beside.start("", stop=stopped.set)
+            assert stopped.wait(60)
+            raise OSError("the dump was stopped")
+
+    with pytest.raises(type(error)) as raised:
+        dump()
+    assert raised.value is error
+
+
+def test_what_the_guard_raises_is_never_a_companions_failure(folder: Folder) -> None:
+    def lost() -> None:
+        raise RuntimeError("the lock is lost")
+
+    with Beside(
+        [Fake(lambda folder, step: folder.guard())], replace(folder, guard=lost), Step("b")
+    ) as beside:
+        beside.start("")
+        with pytest.raises(RuntimeError, match="the lock is lost"):
             beside.finish()
 
 

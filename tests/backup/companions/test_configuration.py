@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
 from deploy.backup.companions import Folder, keepers
@@ -231,6 +232,7 @@ def test_values_that_json_lacks_read_the_same_every_time(
         A_FUNCTION=re.compile,
         AN_OBJECT=Backend(),
         A_LAZY=gettext_lazy("Hello"),
+        LOGIN_URL=reverse_lazy("a-name-that-is-gone"),
         A_NUMBER=Decimal("1.50"),
         A_PATTERN=re.compile("^a.c$"),
         SOME_BYTES=b"12345",
@@ -254,6 +256,7 @@ def test_values_that_json_lacks_read_the_same_every_time(
     assert settings["AN_OBJECT"].startswith(f"<{here_is}")
     assert "0x" not in settings["AN_OBJECT"]
     assert (settings["A_LAZY"], settings["A_NUMBER"], settings["A_PATTERN"]) == ("Hello", "1.50", "^a.c$")
+    assert settings["LOGIN_URL"] == "<lazy: NoReverseMatch>"
     assert (settings["SOME_BYTES"], settings["NOT_A_NUMBER"]) == ("<5 bytes>", "nan")
     assert settings["A_TUPLE"] == ["a", 1, None, True]
     assert (settings["AUTH_USER_MODEL"], settings["API_TOKEN_LIFETIME_SECONDS"]) == ("auth.User", 60)

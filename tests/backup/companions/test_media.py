@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.files.storage import storages
 from django.db import connections
 from django.db.models import Model
 from storages.backends.gcloud import GoogleCloudStorage
 
-from deploy.backup.companions import Folder
+from deploy.backup.companions import Folder, media
 from deploy.backup.companions.media import MediaKeeper
 from deploy.backup.companions.media_inventory import Comparison, compare
 from deploy.backup.manifest import Companion
@@ -217,6 +218,16 @@ def test_an_unknown_field_leaves_the_inventory_without_its_check(
     assert "optifit.Image.nothing" in step.findings[0].message
     assert [name for name, *_ in inventory(stored(companion))] == ["a"]
     assert companion.facts["checked"] is False
+
+
+def test_a_storage_that_is_not_configured_leaves_the_inventory_without_its_check(
+    conf: DeployConf, folder: Folder, root: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "file_fields", lambda _: storages["gone"])  # as a lazy default storage does
+    fill(root, "a")
+    companion, step = kept(conf, folder, f"file://{root}")
+    assert ids(step) == [("deploy.B071", "warning")]
+    assert [name for name, *_ in inventory(stored(companion))] == ["a"]
 
 
 def test_a_snapshot_that_is_over_leaves_the_inventory_without_its_check(

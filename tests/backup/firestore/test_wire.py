@@ -56,7 +56,9 @@ def ids(step: Step) -> list[str]:
     return [finding.id for finding in step.findings]
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN]
+)
 def test_a_stream_that_breaks_off_goes_on_where_it_was(
     faults: Faults, source: Database, put: Put, tmp_path: Path, code: grpc.StatusCode
 ) -> None:
