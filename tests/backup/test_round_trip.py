@@ -145,6 +145,24 @@ def test_rows_that_arrive_meanwhile_are_in_neither_the_dump_nor_the_counts(
     assert step.findings == []
 
 
+def test_what_a_failed_concurrent_index_leaves_behind_is_in_neither_the_dump_nor_the_counts(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query, psycopg_error: Any
+) -> None:
+    query("CREATE INDEX only_parent ON ONLY event (what)")  # invalid as well, but dumped
+    with pytest.raises(psycopg_error, match="could not create unique index"):
+        query("CREATE UNIQUE INDEX CONCURRENTLY dog_name ON dog (name)")
+    assert query("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(2,)]
+    step = Step("restore")
+
+    manifest = take(conf, bucket, no_guard)
+    name = backup.scratch_name(conf, "v1")
+    backup.restore_into(conf, bucket, manifest, name=name, step=step)
+
+    assert step.findings == []
+    indexes = "SELECT count(*) FROM pg_class WHERE relname IN ('only_parent', 'dog_name')"
+    assert (query(indexes), query(indexes, name)) == ([(2,)], [(1,)])
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
