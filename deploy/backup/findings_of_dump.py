@@ -1,4 +1,4 @@
-"""What taking a backup has to say: the findings `deploy.B030` to `deploy.B039`."""
+"""What taking a backup has to say: the findings `deploy.B030` to `deploy.B039`, and B106."""
 
 from __future__ import annotations
 
@@ -12,4 +12,13 @@ NOT_DIGESTED = FindingType(
     "Give them a primary key, or raise DEPLOY['BACKUP_DIGEST_LIMIT_BYTES'].",
     why="A sample must be the same rows before the dump and after the restore, whatever their order on disk; "
     "it is chosen by the hash of the primary key, or of the columns of fixed length.",
+)
+DUMP_UNRESTORABLE = FindingType(
+    "deploy.B106",
+    "error",
+    "{tool} {tool_major} would write an archive that nothing can restore into PostgreSQL {server_major}, "
+    "which this server is.",
+    "apt-get install postgresql-client-{server_major}, or point DEPLOY['PG_BIN'] at its folder.",
+    why="pg_restore 17 and newer set transaction_timeout, which a server before 17 does not know, and an "
+    "older pg_restore cannot read the newer format of the archive.",
 )

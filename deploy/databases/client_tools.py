@@ -55,8 +55,9 @@ class Tool:
     major: int
 
 
-def find_tool(name: str, *, server_major: int, pg_bin: str = "") -> Tool:
-    """The `name` (pg_dump, pg_restore, psql) to use with a server: never older than it.
+def find_tool(name: str, *, server_major: int, pg_bin: str = "", archive_major: int = 0) -> Tool:
+    """The `name` (pg_dump, pg_restore, psql) to use with a server: never older than it, nor than the pg_dump
+    of version `archive_major` whose archive is to be read.
 
     pg_dump refuses servers newer than itself (https://www.postgresql.org/docs/current/app-pgdump.html,
     Notes). Looked for in DEPLOY['PG_BIN'], PATH, Debian's version folders and the embedded wheel; the
@@ -77,14 +78,22 @@ def find_tool(name: str, *, server_major: int, pg_bin: str = "") -> Tool:
         if wheel := embedded.bin_dir():
             folders.append(wheel)
     tools = [tool for folder in folders if (tool := _probe(folder / name))]
-    usable = sorted((tool for tool in tools if tool.major >= server_major), key=lambda tool: tool.major)
+    needed = max(server_major, archive_major)
+    usable = sorted((tool for tool in tools if tool.major >= needed), key=lambda tool: tool.major)
     if not usable:
         seen = f" (found {', '.join(sorted({str(tool.major) for tool in tools}))})" if tools else ""
-        raise Refusal(TOOL_MISSING(tool=name, needed=server_major, seen=seen))
+        raise Refusal(TOOL_MISSING(tool=name, needed=needed, seen=seen))
     chosen = usable[0]
-    if name == "pg_restore" and chosen.major >= _TRANSACTION_TIMEOUT_SINCE > server_major:
+    if name == "pg_restore" and sets_transaction_timeout(chosen.major, server_major=server_major):
         raise Refusal(TOOL_TOO_NEW(tool=name, major=chosen.major, server_major=server_major))
     return chosen
+
+
+def sets_transaction_timeout(tool_major: int, *, server_major: int) -> bool:
+    """A pg_restore of this version can't restore into the server (and older ones can't read what a pg_dump
+    of this version wrote).
+    """
+    return tool_major >= _TRANSACTION_TIMEOUT_SINCE > server_major
 
 
 def _probe(path: Path) -> Tool | None:

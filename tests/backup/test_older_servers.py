@@ -22,6 +22,7 @@ from deploy.backup.engines import postgresql_parts
 from deploy.buckets.local import LocalBucket
 from deploy.databases import embedded
 from deploy.databases import postgresql as server
+from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from .conftest import ALIAS, AWKWARD, configuration_of, project_of
@@ -113,3 +114,35 @@ def test_everything_awkward_comes_back_on_an_older_server(
         connections[ALIAS].close()
         del connections[ALIAS]
         del connections.settings[ALIAS]
+
+
+def test_a_pg_dump_whose_archive_could_not_be_restored_here_is_refused(
+    tmp_path: Path, no_guard: Guard
+) -> None:
+    newest = embedded.bin_dir()
+    bucket = LocalBucket(tmp_path / "bucket")
+    entry = copy.deepcopy(connections.settings["default"])
+    with serving(wheel_16()) as socket:
+        entry.update(NAME="postgres", HOST=str(socket), PORT="", USER="postgres", PASSWORD="", OPTIONS={})
+        connections.settings[ALIAS] = entry
+        try:
+            conf = replace(configuration_of(tmp_path, "project-older"), pg_bin=str(newest))
+            with pytest.raises(Refusal) as dumping:
+                backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+            taken = replace(conf, pg_bin=str(wheel_16()))
+            manifest = backup.create_backup(taken, bucket, release="v1", step=Step("backup"), guard=no_guard)
+            written_by_18 = replace(manifest, client_version="18")
+            with pytest.raises(Refusal) as restoring:
+                backup.restore_into(
+                    conf, bucket, written_by_18, name=backup.scratch_name(conf, "v1"), step=Step("restore")
+                )
+        finally:
+            connections[ALIAS].close()
+            del connections[ALIAS]
+            del connections.settings[ALIAS]
+
+    assert [finding.id for finding in dumping.value.findings] == ["deploy.B106"]
+    assert "postgresql-client-16" in dumping.value.findings[0].hint
+    assert dumping.value.exit_code == 2
+    # Before anything was read or created, rather than by pg_restore's own complaint.
+    assert [finding.id for finding in restoring.value.findings] == ["deploy.D003"]

@@ -38,8 +38,8 @@ WITH own AS (
                       AND d.objid = c.oid AND d.deptype = 'e')
 )
 """
-# Not-null constraints are rows of pg_constraint only since PostgreSQL 18, so they are left out. So is an index
-# that a failed CREATE INDEX CONCURRENTLY has left behind, as pg_dump leaves it out (getIndexes in pg_dump.c).
+# Not-null constraints are rows of pg_constraint only since PostgreSQL 18, so they are left out. So is what a
+# failed CREATE INDEX CONCURRENTLY has left behind: pg_dump leaves it out (getIndexes in pg_dump.c).
 _OBJECTS = """
 SELECT 'indexes', count(*) FROM pg_index i JOIN own ON own.oid = i.indrelid
     WHERE (i.indisvalid OR own.relkind = 'p') AND i.indisready

@@ -14,11 +14,17 @@ from django.db import connections
 from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
 from deploy.backup.findings import DUMP_FAILED, DUMP_TOOL_NEWER, GRANTS_NEED_ROLES
-from deploy.backup.findings_of_dump import NOT_DIGESTED
+from deploy.backup.findings_of_dump import DUMP_UNRESTORABLE, NOT_DIGESTED
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
 from deploy.databases.child_process import ClientProgram, running
-from deploy.databases.client_tools import Tool, find_tool, libpq_environment, role_options
+from deploy.databases.client_tools import (
+    Tool,
+    find_tool,
+    libpq_environment,
+    role_options,
+    sets_transaction_timeout,
+)
 from deploy.reporting.findings import Finding, Refusal
 
 from . import SourceFacts, Stream
@@ -55,7 +61,7 @@ def dump(conf: DeployConf) -> Iterator[Dump]:
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         assert row is not None  # noqa: S101 – a function call has one row
         snapshot = str(row[0])
-        tool = find_tool("pg_dump", server_major=server.major(connection), pg_bin=conf.pg_bin)
+        tool = _tool(conf, server.major(connection))
         try:
             # What is asked of a table's size waits for locks as its rows do. One process needs to know none.
             server.limit_lock_wait(connection, _LOCK_WAIT_SECONDS)
@@ -94,6 +100,16 @@ def dump(conf: DeployConf) -> Iterator[Dump]:
                 connection.cancel_safe()
                 with suppress(Exception):  # cancelled; what stops us is on its way up
                     counted.result()
+
+
+def _tool(conf: DeployConf, server_major: int) -> Tool:
+    """pg_dump. Raises Refusal for one whose archive could not be restored into this server."""
+    tool = find_tool("pg_dump", server_major=server_major, pg_bin=conf.pg_bin)
+    if sets_transaction_timeout(tool.major, server_major=server_major):
+        raise Refusal(
+            DUMP_UNRESTORABLE(tool=tool.path.name, tool_major=tool.major, server_major=server_major)
+        )
+    return tool
 
 
 def failed(conf: DeployConf, tool: Tool, reason: object) -> Refusal:

@@ -77,8 +77,12 @@ def prepared(conf: DeployConf, saved: Saved, name: str) -> Iterator[Loader]:
     began = time.monotonic()
     with ExitStack() as stack:
         with server.connect_maintenance(conf.database) as connection:
-            needed = max(server.major(connection), _major(manifest.client_version))
-            tool = find_tool("pg_restore", server_major=needed, pg_bin=conf.pg_bin)
+            tool = find_tool(
+                "pg_restore",
+                server_major=server.major(connection),
+                archive_major=_major(manifest.client_version),
+                pg_bin=conf.pg_bin,
+            )
             require_extensions(connection, conf.database, manifest)
             require_room(connection, manifest, spool_folder=spool.folder())
             superuser = is_superuser(connection)

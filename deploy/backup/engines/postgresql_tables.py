@@ -106,7 +106,7 @@ def move_tables(conf: DeployConf, scratch: str, tables: Sequence[str], schema: s
     with server.connect_maintenance(conf.database) as connection:
         major = server.major(connection)
     reads = find_tool("pg_dump", server_major=major, pg_bin=conf.pg_bin)
-    writes = find_tool("pg_restore", server_major=max(major, reads.major), pg_bin=conf.pg_bin)
+    writes = find_tool("pg_restore", server_major=major, archive_major=reads.major, pg_bin=conf.pg_bin)
     plain = ["--format=custom", "--no-owner", "--no-privileges", "--no-password", *role_options(settings)]
     with (
         running(
