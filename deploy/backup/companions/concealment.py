@@ -18,7 +18,7 @@ NOT_RECORDED = "not recorded"
 
 # Shorter values would blank out ordinary words; where they stand under their own name they are hidden anyway.
 _SHORTEST = 6
-_ALSO_HIDDEN = "CREDENTIAL|DSN|PRIVATE|WEBHOOK|SALT|CONNECTION_STRING"
+_ALSO_HIDDEN = r"CREDENTIAL|DSN|PRIVATE|WEBHOOK|SALT|CONNECTION_STRING|_PW\b|_SK\b|SIGNING|ENCRYPTION"
 # Their names look like secrets', their values are names of classes, cookies, fields or functions.
 _NAMES_OF_THINGS = frozenset(
     {
@@ -41,6 +41,12 @@ _WORDS = (
     r"passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|credential|signature"
 )
+# In quotes, where a backslash keeps what follows it (libpq, JSON), without them, or after a quote left open.
+_VALUE = (
+    r"(?!\[redacted\])"
+    r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|\"[^\"]*\"|'[^']*'"
+    r"|(?!\$)(?:\\.|[^&\s\"';,}\]\\])+|[\"'][^\n]*)"
+)
 # Every repetition has an end, or nothing after it: a long line must not be read from each of its characters.
 _IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), replacement)
@@ -51,7 +57,8 @@ _IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(\bhttps?://)[^\s/@:\"']{1,2000}@", re.IGNORECASE, rf"\1{MASK}@"),
         # name=value and "name": "value", in addresses, libpq's strings and JSON
         (
-            rf"((?:{_WORDS})[\w.-]{{0,64}}[\"']?\s{{0,20}}(?:=|:\s)\s{{0,20}})(\"[^\"]*\"|'[^']*'|[^&\s\"';,}}\]$]+)",
+            rf"((?:{_WORDS})[\w.-]{{0,64}}"
+            rf"(?:[\"']?[ \t]{{0,20}}(?:=|:[ \t])[ \t]{{0,20}}|[\"']:\s{{0,20}})){_VALUE}",
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
@@ -62,9 +69,26 @@ _IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
+        # {"name": "Authorization", "value": "…"}
+        (
+            rf"([\"'](?:name|key|header)[\"']:\s{{0,20}}[\"'][\w-]{{0,64}}(?:{_WORDS}|auth)[\w-]{{0,64}}[\"'],\s{{0,20}}"
+            rf"[\"']value[\"']:\s{{0,20}}){_VALUE}",
+            re.IGNORECASE,
+            rf"\1{MASK}",
+        ),
+        # mysql -pPASSWORD, redis-cli -a PASSWORD, curl -u USER:PASSWORD
+        (r"(\b(?:mysql|mariadb)\w{0,20}\b[^\n]{0,200}?[\s\"']-p)[^\s\"',]+", re.IGNORECASE, rf"\1{MASK}"),
+        (r"(\bredis-cli\b[^\n]{0,200}?[\s\"']-a[\s\"',]{1,20})[^\s\"',]+", re.IGNORECASE, rf"\1{MASK}"),
+        (
+            r"(\bcurl\b[^\n]{0,200}?\s(?:-u|--user)\s{0,20}[\"']?[^\s:]{0,200}:)[^\s\"']+",
+            re.IGNORECASE,
+            rf"\1{MASK}",
+        ),
         (r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE, rf"\1 {MASK}"),
         (r"(hooks\.slack\.com/(?:services|workflows)/)[\w/-]+", 0, rf"\1{MASK}"),
         (r"\bAGE-SECRET-KEY-1[0-9A-Z]+", re.IGNORECASE, MASK),
+        (r"\$\$?(?:argon2\w{0,2}|scrypt|pbkdf2[\w-]{0,20}|apr1|[156y])\$[^\s\"']+", 0, MASK),
+        (r"\bJDJ[aby]JD[A-Za-z0-9+/=]{20,}", 0, MASK),  # bcrypt in base64, as older Caddy had it
         (r"\$\$?2[abxy]\$\$?\d\d\$\$?[./A-Za-z0-9]{53}", 0, MASK),
         (
             r"\b(?:gh[pousr]|github_pat|glpat|sk_live|sk_test|rk_live|xox[abprs])[_-][A-Za-z0-9_-]{8,}",

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from deploy.reporting.findings import Finding, FindingType
 
-from .concealment import MASK, Concealment
+from .concealment import Concealment
+from .configuration_lines import hidden_lines
 
 FILE_MISSING = FindingType(
     "deploy.B065",
@@ -28,23 +29,6 @@ FILE_REFUSED = FindingType(
 
 LARGEST_BYTES = 1024 * 1024
 _SECRET_KINDS = re.compile(r"(\A|/)\.env[^/]*\Z|\.(env|pem|key|p12|pfx|jks|tfvars|tfstate)\Z", re.IGNORECASE)
-
-# NAME: value and NAME=value at the beginning of a line: YAML, .ini, Dockerfiles, lists of a compose file.
-_ASSIGNMENT = re.compile(
-    r"^(?P<before>\s*(?:-\s+)?[\"']?(?:(?:export|ENV|ARG|SET)\s+)?)(?P<name>[\w.-]+)"
-    r"(?P<between>[\"']?\s*(?:=|:\s)\s*)(?P<value>\S.*?)?(?P<after>[\"']?,?\s*)$"
-)
-# A proxy's headers: header_up Authorization "…", proxy_set_header X-Api-Key …;
-_HEADER = re.compile(
-    r"^(?P<before>\s*(?:header|header_up|header_down|request_header|proxy_set_header|add_header)\s+)"
-    r"(?P<name>[\w+>-]+)(?P<between>\s+)(?P<value>\S.*?)(?P<after>;?\s*)$"
-)
-_REFERENCE = re.compile(
-    r"[\"']?(\$\{?\w+(:?\?[^}]*)?\}?|\{\$\w+\}|\{env\.\w+\}|\$\w+|/run/secrets/\S+|true|false|null|~|\{\{.*\}\})[\"']?\Z",
-    re.IGNORECASE,
-)
-_BLOCK = re.compile(r"[|>][+-]?\d?\Z")
-_ITEM = re.compile(r"^(\s*)-\s+(.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,35 +82,4 @@ def _keep(base_dir: Path, path: str, conceal: Concealment) -> KeptFile | Finding
 
 def concealed(text: str, conceal: Concealment) -> str:
     """The text of a file with the values of its secret names masked; references such as `${NAME}` stay."""
-    return conceal.text("".join(_lines(text, conceal)))
-
-
-def _lines(text: str, conceal: Concealment) -> Iterator[str]:
-    block_of: int | None = None  # indentation of the name whose lines are hidden
-    list_of: int | None = None
-    for line in text.splitlines(keepends=True):
-        end = line[len(line.rstrip("\r\n")) :]
-        bare = line[: len(line) - len(end)]
-        indent = len(bare) - len(bare.lstrip())
-        if block_of is not None and (not bare.strip() or indent > block_of):
-            yield (" " * indent + MASK if bare.strip() else "") + end
-            continue
-        block_of = None
-        if list_of is not None and indent >= list_of and (item := _ITEM.match(bare)):
-            yield (bare if _REFERENCE.match(item[2]) else f"{item[1]}- {MASK}") + end
-            continue
-        list_of = None
-        found = _ASSIGNMENT.match(bare) or _HEADER.match(bare)
-        if not found or not conceal.hides(found["name"], found["value"] or "?"):
-            empty = re.match(r"^(\s*)[\"']?([\w.-]+)[\"']?:\s*$", bare)
-            # `secrets:` of a compose file lists names.
-            if empty and empty[2].lower() != "secrets" and conceal.hides(empty[2], "?"):
-                list_of = len(empty[1])
-            yield bare + end
-        elif _BLOCK.match(found["value"] or ""):
-            block_of = indent
-            yield bare + end
-        elif not found["value"] or _REFERENCE.match(found["value"]):
-            yield bare + end
-        else:
-            yield f"{found['before']}{found['name']}{found['between']}{MASK}{found['after']}{end}"
+    return conceal.text("".join(hidden_lines(text, conceal)))

@@ -45,8 +45,13 @@ def _plain(conceal: Concealment, path: tuple[str, ...], value: Any) -> Any:
     if len(path) > _DEEPEST:
         return "…"
     if isinstance(value, Mapping):
+        named = _named(value)
         return {
-            conceal.text(str(key)): as_tree(conceal, (*path, str(key)), item)
+            conceal.text(str(key)): (
+                {"secret": conceal.version((*path, named), _texts(item, 0))}
+                if _is_value(key) and named and conceal.hides(named, item)
+                else as_tree(conceal, (*path, str(key)), item)
+            )
             for key, item in sorted(value.items(), key=lambda pair: str(pair[0]))
         }
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -111,13 +116,28 @@ def _is_pair(value: Any) -> bool:
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str | bytes)
 
 
+def _named(value: Mapping[Any, Any]) -> str:
+    """`X-Api-Key` of `{"name": "X-Api-Key", "value": "…"}`: a pair as a dict, as headers often are."""
+    if any(_is_value(key) for key in value):
+        for key, item in value.items():
+            if str(key).lower() in ("name", "key", "header") and isinstance(item, str):
+                return item
+    return ""
+
+
+def _is_value(key: Any) -> bool:
+    return str(key).lower() in ("value", "values")
+
+
 def _secrets(conceal: Concealment, name: str, value: Any, *, hidden: bool, depth: int) -> Iterator[str]:
     hidden = hidden or conceal.hides(name, value)
     if depth > _DEEPEST:
         return
     if isinstance(value, Mapping):
+        named = _named(value)
         for key, item in value.items():
-            yield from _secrets(conceal, str(key), item, hidden=hidden, depth=depth + 1)
+            under = named if named and _is_value(key) else str(key)
+            yield from _secrets(conceal, under, item, hidden=hidden, depth=depth + 1)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             item = getattr(value, field.name)

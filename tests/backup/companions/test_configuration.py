@@ -99,18 +99,56 @@ services:
     api_keys:
       - {canary("list")}
       - ${{KEPT_REFERENCE}}
+    payment_keys:
+      stripe:
+        live: {canary("nested")}
+    signing_keys:  # ours
+    - {canary("samecolumn")}
+    admin_password: "first
+      {canary("secondline")}"
+    db_password: first
+      {canary("continued")}
+    env:
+      - name: API_TOKEN
+        value: {canary("namevalue")}
+      - name: PAGE
+        value: kept-page
+    command: mysqld -p{canary("mysqlp")} --kept-option
+    arguments:
+      - --token
+      - {canary("nextitem")}
+      - --kept-argument
+    json: '{{"name": "Authorization", "value": "{canary("jsonpair")}"}}'
+    escaped: "host=db password='a\\'{canary("escaped")}' user=app"
     private_key: |
       {canary("block")}
       {canary("block")}
     other: {shared}
     more: {from_environment} {broker} {quiet}
+    compact: '{{"password":"{canary("compact")}"}}'
+    dollar: password={canary("before")}${canary("after")}
+    POSTGRES_PASSWORD: ${{KEPT_EMPTY:-}}
 secrets:
   - db_password_name
+  kept_secret_key:
+    file: ./kept-file
 """
     )
     (here.base_dir / "Caddyfile").write_text(
         f"""api.example.com:443 {{
     reverse_proxy api:8000
+    secret_access_key "{canary("caddysecret")}"
+    access_key_id "{canary("caddyid")}"
+    api_token {canary("caddytoken")}
+    tls {{
+        dns cloudflare {canary("caddydns")}
+        dns route53 {{$KEPT_DNS}}
+    }}
+    basic_auth {{
+        me $argon2id$v=19$m=47104,t=1,p=1${canary("argon")}
+    you {canary("anyhash")}
+    }}
+    file_server kept-after-auth
     header_up X-Api-Key {canary("header")}
     header_up Authorization "Bearer {canary("bearer")}"
     -----BEGIN PRIVATE KEY-----
@@ -122,7 +160,29 @@ secrets:
     (here.base_dir / "app.ini").write_text(
         f"[smtp]\nsmtp_password = {canary('ini')}\nexport TOKEN={canary('sh')}\n"
     )
+    (here.base_dir / "nginx.conf").write_text(
+        f"""location /api {{
+    set $api_key "{canary("nginxset")}";
+    fastcgi_param API_KEY {canary("param")};
+    proxy_pass http://kept-upstream:8000;
+}}
+"""
+    )
+    (here.base_dir / "redis.conf").write_text(
+        f"requirepass {canary('redispass')}\nuser app on >{canary('acl')} ~*\nmaxmemory 7mb\n"
+    )
+    (here.base_dir / "app.json").write_text(
+        f'{{\n  "api_keys": {{\n  "one": "{canary("jsonblock")}"\n  }},\n  "colour": "kept-blue"\n}}\n'
+    )
     planted = {
+        "HEADER_DICTS": [{"name": "Authorization", "value": canary("dictpair")}],
+        "KEY_DICTS": {"x": {"key": "api-token", "Value": canary("keypair")}},
+        "STRIPE_SK": canary("sk"),
+        "LDAP_BIND_PW": canary("pw"),
+        "JWT": {"SIGNING": canary("signing")},
+        "FIELD_ENCRYPTION": canary("encryption"),
+        "LIBPQ": rf"host=db password='a\'{canary('quoted')}' user=app",
+        "LIBPQ_BARE": rf"host=db password=a\'\ {canary('bare')} user=app",
         "SECRET_KEY": canary("key"),
         "SECRET_KEY_FALLBACKS": [canary("old")],
         "STRIPE_API_KEY": canary("stripe").encode(),
@@ -155,7 +215,9 @@ secrets:
         smoke_password=canary("smoke"),
         backup=replace(
             here.backup,
-            configuration_files=("compose.yaml", "Caddyfile", "app.ini"),
+            configuration_files=(
+                *("compose.yaml", "Caddyfile", "app.ini", "nginx.conf", "redis.conf", "app.json"),
+            ),
             secret_versions={"QUIET_NAME": VERSION.format("quiet")},
         ),
     )
@@ -175,6 +237,17 @@ secrets:
         "${KEPT_REFERENCE}",
         "db_password_name",
         "page=2",
+        "kept-page",
+        "${KEPT_EMPTY:-}",
+        "kept_secret_key:",
+        "file: ./kept-file",
+        "--kept-option",
+        "--kept-argument",
+        "{$KEPT_DNS}",
+        "kept-after-auth",
+        "http://kept-upstream:8000",
+        "maxmemory 7mb",
+        "kept-blue",
     ):
         assert kept in text
     assert "canary" not in str(step.facts) + str(companion.facts)
@@ -265,7 +338,9 @@ def test_values_that_json_lacks_read_the_same_every_time(
     assert found["deploy"]["upload_threads"] == here.upload_threads
 
 
-@pytest.mark.parametrize("run", ["a", "a-", "-", "a.", "x://y:", "password ", "eyJ", "Basic "])
+@pytest.mark.parametrize(
+    "run", ["a", "a-", "-", "a.", "x://y:", "password ", "eyJ", "Basic ", "mysql ", "user x ", "pwd='\\"]
+)
 def test_a_file_of_one_long_line_is_read_once(here: DeployConf, folder: Folder, run: str) -> None:
     """Not from each of its characters again, which would take hours: the test would not end."""
     (here.base_dir / "long.txt").write_text((run * LARGEST_BYTES)[: LARGEST_BYTES // 4])
