@@ -33,9 +33,11 @@ class Age:
     """What was found.
 
     Attributes:
-        newest: of at least `least_grade` where one is given; None: there is none.
+        newest: that is not known to be damaged, of at least `least_grade` where one is given; None: there
+            is none.
         age_seconds: since its snapshot. most_seconds: from which on it is too old.
-        unreadable: a warning for each newer one whose manifest can't be read.
+        passed: a warning for each newer one that does not count: its manifest can't be read, it is damaged,
+            or it is dated in the future.
     """
 
     identity: Identity
@@ -43,7 +45,7 @@ class Age:
     age_seconds: float | None
     most_seconds: float
     least_grade: str
-    unreadable: tuple[Finding, ...]
+    passed: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
@@ -51,9 +53,9 @@ class Age:
         return self.age_seconds is not None and self.age_seconds <= self.most_seconds
 
     def findings(self, level: Level = "error") -> list[Finding]:
-        """What is wrong: deploy.B053 none, deploy.B052 too old, deploy.B022 newer ones that can't be read."""
+        """What is wrong: deploy.B053 none, B052 too old, B022, B113 and B116 newer ones that do not count."""
         graded = f" of grade {self.least_grade} or more" if self.least_grade else ""
-        found = list(self.unreadable)
+        found = list(self.passed)
         if self.newest is None:
             found.append(NO_BACKUP(identity=self.identity, graded=graded, level=level))
         elif not self.ok:
@@ -84,7 +86,7 @@ class Age:
 
     def log_line(self) -> str:
         """One line of JSON, as Cloud Logging reads it from a container's output."""
-        finding = next(iter(self.findings()[len(self.unreadable) :]), None)
+        finding = next(iter(self.findings()[len(self.passed) :]), None)
         who = {"project": self.identity.project, "environment": self.identity.environment}
         return json.dumps(
             {
@@ -133,12 +135,12 @@ def look_at_age(
         BucketError.
     """
     wanted = grade_number(least_grade) if least_grade else None
-    found, passed = newest(conf, bucket, least_grade=wanted)
+    found, passed = newest(conf, bucket, least_grade=wanted, sound=True)
     return Age(
         identity=identity_of(conf),
         newest=found,
         age_seconds=found.age_seconds if found else None,
         most_seconds=conf.backup.max_age_seconds if most_seconds is None else most_seconds,
         least_grade=least_grade,
-        unreadable=tuple(passed),
+        passed=tuple(passed),
     )

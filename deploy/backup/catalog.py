@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from deploy import conf as configuration
 from deploy.buckets import Bucket
 from deploy.buckets.base import ObjectCorrupt, ObjectInfo, ObjectMissing
 from deploy.conf import DeployConf
+from deploy.reporting.facts import human_seconds
 from deploy.reporting.findings import Finding, Refusal
 from deploy.reporting.report import Step
 
@@ -27,12 +29,15 @@ from .findings import (
     MANIFEST_DAMAGED,
     UNREADABLE,
 )
+from .findings_of_proofs import DAMAGED, DATED_AHEAD
 from .manifest import Manifest, Part
 from .naming import MANIFEST, Identity, is_id, is_moment
 
 # A manifest is small, and the way to it is long: so many are on it at once.
 _READERS = 16
 _FEW = 8
+# Two machines' clocks may differ by so much; beyond it a backup "of the future" would be young for too long.
+_CLOCKS_DIFFER_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +71,39 @@ def scan(conf: DeployConf, bucket: Bucket, *, environment: str | None = None) ->
 
 
 def newest(
-    conf: DeployConf, bucket: Bucket, *, least_grade: int | None = None, environment: str | None = None
+    conf: DeployConf,
+    bucket: Bucket,
+    *,
+    least_grade: int | None = None,
+    environment: str | None = None,
+    sound: bool = False,
 ) -> tuple[Manifest | None, list[Finding]]:
     """The newest backup (of at least this grade), and a warning for each newer one that can't be read.
 
     Reads no more manifests than it must: an id begins with its time.
+
+    Args:
+        sound: pass over those known to be damaged and those dated in the future too, with a warning.
     """
     passed: list[Finding] = []
     for one in _newest_first(bucket, _identity(conf, environment)):
         if isinstance(one, Finding):
             passed.append(one)
+        elif sound and (unsound := _unsound(one)):
+            passed.append(unsound)
         elif least_grade is None or (one.grade is not None and one.grade >= least_grade):
             return one, passed
     return None, passed
+
+
+def _unsound(manifest: Manifest) -> Finding | None:
+    """Why it is not to be relied on, if that is known: a proof failed, or its date is not its age."""
+    if damage := manifest.damage:
+        shown = min(damage.grade, 2)  # what `backups verify` can do
+        return DAMAGED(id=manifest.id, grade=damage.grade, at=damage.at.astimezone(UTC), shown=shown)
+    if manifest.age_seconds < -_CLOCKS_DIFFER_SECONDS:
+        return DATED_AHEAD(id=manifest.id, ahead=human_seconds(-manifest.age_seconds))
+    return None
 
 
 def list_backups(conf: DeployConf, bucket: Bucket) -> list[Manifest]:

@@ -52,6 +52,29 @@ LEFT_ELSEWHERE = FindingType(
     "Backup {id} goes, and what it names outside the bucket stays: {what}.",
     "Give it a lifetime of its own where it lies (a bucket's lifecycle rule, an instance's retention).",
 )
+DAMAGE_NOT_RECORDED = FindingType(
+    "deploy.B112",
+    "warning",
+    "Backup {id} failed to be proved to L{grade}, and that could not be recorded in its manifest: {reason}.",
+    "Let this account overwrite manifest.json below {prefix} (roles/storage.objectUser, no retention policy "
+    "there), then: python manage.py backups verify {id} --grade L{shown}",
+    why="Without the record, retention and `migrategate apply` go on taking it for a good one.",
+)
+DAMAGED = FindingType(
+    "deploy.B113",
+    "warning",
+    "Backup {id} is damaged and does not count: its proof of L{grade} failed on {at:%Y-%m-%d %H:%M:%S} UTC.",
+    "python manage.py backupdb --prove\n"
+    "If what was damaged has been mended: python manage.py backups verify {id} --grade L{shown}",
+)
+DATED_AHEAD = FindingType(
+    "deploy.B116",
+    "warning",
+    "Backup {id} is dated {ahead} in the future and does not count.",
+    "Set the clock of the machine that took it, or of this one (timedatectl), then: "
+    "python manage.py backupdb --prove",
+    why="How old it is cannot be known.",
+)
 NOT_RESTORED = FindingType(
     "deploy.B058",
     "warning",

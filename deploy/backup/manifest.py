@@ -120,13 +120,14 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How far a backup was proved, once.
+    """How far a backup was proved, or where it failed to be, once.
 
     Attributes:
         grade: 0 the stored bytes are those that were written; 1 they decode to the end; 2 restored into a
             scratch database, with every count and digest equal; 3 migrations were rehearsed there.
         at: UTC, of the end. by: who, as in the ledger.
         seconds: what it took. rto_seconds: from the first byte read to a compared database, for grade 2.
+        ok: False where it was the backup that failed: it is damaged, or came back different.
     """
 
     grade: int
@@ -134,6 +135,7 @@ class Proof:
     seconds: float
     by: str
     rto_seconds: float | None = None
+    ok: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data, `from_dict` reads it."""
@@ -146,12 +148,14 @@ class Proof:
         if grade not in range(4):
             raise ValueError(f"it has a proof of grade {grade}")
         rto_seconds = reading.required(data, "rto_seconds", (int, float, type(None)))
+        succeeded = reading.required({"ok": True, **data}, "ok", bool)  # older ones say nothing of failures
         return cls(
             grade=grade,
             at=reading.moment(data, "at"),
             seconds=float(reading.required(data, "seconds", (int, float))),
             by=reading.required(data, "by", str),
             rto_seconds=None if rto_seconds is None else float(rto_seconds),
+            ok=succeeded,
         )
 
 
@@ -236,8 +240,23 @@ class Manifest:
 
     @property
     def grade(self) -> int | None:
-        """The highest proof, or None."""
-        return max((proof.grade for proof in self.proofs), default=None)
+        """The highest proof since the last that failed; None where there is none, or it is damaged."""
+        if self.damage:
+            return None
+        failures = [number for number, proof in enumerate(self.proofs, 1) if not proof.ok]
+        since = self.proofs[failures[-1] if failures else 0 :]
+        return max((proof.grade for proof in since), default=None)
+
+    @property
+    def damage(self) -> Proof | None:
+        """The last proof that failed, unless as much was proved after it (what was damaged was mended)."""
+        found: Proof | None = None
+        for proof in self.proofs:
+            if not proof.ok:
+                found = proof if found is None or proof.grade >= found.grade else found
+            elif found is not None and proof.grade >= found.grade:
+                found = None
+        return found
 
     @property
     def skew_seconds(self) -> dict[str, float]:

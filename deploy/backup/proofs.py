@@ -10,7 +10,8 @@ import hashlib
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,20 +21,39 @@ from deploy.buckets.base import BucketError, ObjectCorrupt, ObjectMissing, Preco
 from deploy.buckets.lost_answers import put_surely
 from deploy.conf import DeployConf
 from deploy.conf_backup import GRADES
-from deploy.reporting.findings import Refusal
+from deploy.reporting.findings import Finding, Refusal
 from deploy.reporting.report import Step
 
 from .catalog import reread, verify
-from .findings import ARCHIVE_DAMAGED
-from .findings_of_proofs import MANIFEST_CHANGED, PROOF_NOT_RECORDED
+from .findings import (
+    ARCHIVE_DAMAGED,
+    CONTENT_DIFFERS,
+    INTEGRITY,
+    OBJECTS_DIFFER,
+    ROWS_DIFFER,
+    SEQUENCE_DIFFERS,
+)
+from .findings_of_proofs import DAMAGE_NOT_RECORDED, MANIFEST_CHANGED, PROOF_NOT_RECORDED
 from .manifest import Manifest, Part, Proof
-from .restore import restore_into
-from .scratch import drop_scratch, scratch_name
+from .restore import fill
+from .scratch import proving_scratch
 
 # A backup that is verified every night keeps its last proofs of each grade, not a thousand of them.
 _KEPT_OF_A_GRADE = 5
 _ATTEMPTS = 10
 _PIECE_BYTES = 1024 * 1024
+# What is wrong with a backup, and not with where it was looked at.
+_OF_THE_BACKUP = frozenset(
+    one.id
+    for one in (
+        ARCHIVE_DAMAGED,
+        CONTENT_DIFFERS,
+        INTEGRITY,
+        OBJECTS_DIFFER,
+        ROWS_DIFFER,
+        SEQUENCE_DIFFERS,
+    )
+)
 
 
 def grade_number(grade: str) -> int:
@@ -44,6 +64,11 @@ def grade_number(grade: str) -> int:
 def grade_name(grade: int | None) -> str:
     """`L2` for 2, `none` for None."""
     return "none" if grade is None else GRADES[grade]
+
+
+def grade_of(manifest: Manifest) -> str:
+    """`L2`, `none`, or `damaged`."""
+    return "damaged" if manifest.damage else grade_name(manifest.grade)
 
 
 def prove(
@@ -57,23 +82,58 @@ def prove(
 ) -> Manifest:
     """Prove the backup to `L0`, `L1` or `L2` and record it; the facts of `step` say what was looked at.
 
-    A difference that a restore shows is an error of the step, and nothing is recorded.
+    A difference that a restore shows is an error of the step; that, and damage, is recorded as a failure.
 
     Raises:
-        Refusal: as `check_stored`, `verify`, `restore_into` and `record`.
+        Refusal: as `check_stored`, `verify`, `proving_scratch`, `restore_into` and `record`.
     """
     began = time.monotonic()
     step.facts["grade"] = grade
-    if grade == "L0":
-        step.facts.update(check_stored(bucket, manifest, step=step))
-    elif grade == "L1":
-        step.facts.update(verify(bucket, manifest, step=step))
-    else:
-        step.facts.update(_restore_and_drop(conf, bucket, manifest, step))
+    with failures_recorded(conf, bucket, manifest, grade, step=step, guard=guard):
+        if grade == "L0":
+            step.facts.update(check_stored(bucket, manifest, step=step))
+        elif grade == "L1":
+            step.facts.update(verify(bucket, manifest, step=step))
+        else:
+            with proving_scratch(conf) as (engine, name):
+                step.facts.update(fill(engine, bucket, manifest, name=name, step=step))
     if not step.ok:
         return manifest
     proof = proof_of(conf, grade, seconds=time.monotonic() - began, facts=step.facts)
     return record(bucket, manifest, proof, step=step, guard=guard)
+
+
+@contextmanager
+def failures_recorded(
+    conf: DeployConf,
+    bucket: Bucket,
+    manifest: Manifest,
+    grade: str,
+    *,
+    step: Step,
+    guard: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Record in the manifest that the backup is damaged or came back different, if the block finds that.
+
+    What is missing here (a key, a right, a bucket's answer) says nothing of the backup and is not recorded.
+    Where the record can't be written, that is a warning of `step` (deploy.B112).
+    """
+    began = time.monotonic()
+    before = len(step.findings)
+    found: Sequence[Finding] = ()
+    try:
+        yield
+        found = step.findings[before:]
+    except Refusal as refusal:
+        found = refusal.findings
+        raise
+    finally:
+        if any(finding.id in _OF_THE_BACKUP for finding in found):
+            failure = replace(proof_of(conf, grade, seconds=time.monotonic() - began, facts={}), ok=False)
+            try:
+                record(bucket, manifest, failure, step=step, guard=guard)
+            except Refusal as refusal:  # what was found is to be told, not this
+                step.add(_not_recorded(bucket, manifest, failure, refusal.findings[0].message.rstrip(".")))
 
 
 def proof_of(conf: DeployConf, grade: str, *, seconds: float, facts: dict[str, Any]) -> Proof:
@@ -128,15 +188,6 @@ def _compare(bucket: Bucket, name: str, part: Part, step: Step) -> str:
     return ""
 
 
-def _restore_and_drop(conf: DeployConf, bucket: Bucket, manifest: Manifest, step: Step) -> dict[str, Any]:
-    # Not a release's scratch database: a deploy may be rehearsing on that one.
-    scratch = scratch_name(conf, manifest.id)
-    try:
-        return restore_into(conf, bucket, manifest, name=scratch, step=step)
-    finally:
-        drop_scratch(conf, scratch)
-
-
 def record(
     bucket: Bucket,
     manifest: Manifest,
@@ -148,7 +199,8 @@ def record(
     """Write the manifest once more with the proof, over the generation that was read, and return it.
 
     Of two at once both end up in it. Where the bucket refuses (a retention policy), or the backup was pruned
-    meanwhile, that is a warning of `step` (deploy.B050), and what is returned has the proof all the same.
+    meanwhile, that is a warning of `step` (deploy.B050, B112 of a failure), and what is returned has the
+    proof all the same.
 
     Raises:
         Refusal: deploy.B051 (exit code 1): the manifest in the bucket differs in more than its proofs.
@@ -170,17 +222,22 @@ def record(
             except PreconditionFailed:
                 current = _same_again(bucket, manifest)
                 continue
-            step.facts["proved"] = grade_name(proof.grade)
+            step.facts["proved" if proof.ok else "failed"] = grade_name(proof.grade)
             return replace(proved, generation=info.generation)
         reason = "others keep writing it"
     except ObjectMissing:
         reason = "it was pruned meanwhile"
     except (BucketError, ValueError) as error:
         reason = str(error).rstrip(".")
+    step.add(_not_recorded(bucket, manifest, proof, reason))
+    return _with(manifest, proof)
+
+
+def _not_recorded(bucket: Bucket, manifest: Manifest, proof: Proof, reason: str) -> Finding:
+    finding = PROOF_NOT_RECORDED if proof.ok else DAMAGE_NOT_RECORDED
     shown = min(proof.grade, 2)  # what `backups verify` can do
     prefix = f"{bucket.url}/{manifest.identity.prefix}"
-    step.add(PROOF_NOT_RECORDED(id=manifest.id, grade=proof.grade, reason=reason, prefix=prefix, shown=shown))
-    return _with(manifest, proof)
+    return finding(id=manifest.id, grade=proof.grade, reason=reason, prefix=prefix, shown=shown)
 
 
 def _same_again(bucket: Bucket, manifest: Manifest) -> Manifest:
@@ -195,8 +252,8 @@ def _same_again(bucket: Bucket, manifest: Manifest) -> Manifest:
 
 
 def _with(manifest: Manifest, proof: Proof) -> Manifest:
-    """The manifest with one more proof, and of its grade only the last few."""
-    of_grade = [one for one in manifest.proofs if one.grade == proof.grade]
+    """The manifest with one more proof, and of its grade only the last few; the last failure stays."""
+    of_grade = [one for one in manifest.proofs if (one.grade, one.ok) == (proof.grade, proof.ok)]
     dropped = of_grade[: max(0, len(of_grade) + 1 - _KEPT_OF_A_GRADE)]
     kept = [one for one in manifest.proofs if one not in dropped and one != proof]
     return replace(manifest, proofs=(*kept, proof))

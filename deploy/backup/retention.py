@@ -23,6 +23,10 @@ from .policy import Policy
 UNFINISHED_AFTER_SECONDS = 86400
 
 
+# Kinds of companions that lie outside the bucket.
+_ELSEWHERE = frozenset({"cloudsql", "firestore-managed"})
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One backup, whether it goes, and every reason.
@@ -109,7 +113,7 @@ def plan_prune(
     identity, now = identity_of(conf), now or datetime.now(UTC)
     ours = [manifest for manifest in manifests if manifest.identity == identity]
     ours.sort(key=lambda manifest: (manifest.created, manifest.id), reverse=True)
-    kept_by = policy.reasons([manifest.created for manifest in ours], now)
+    kept_by = _kept_by(ours, policy, now)
     best: int = -1
     decisions = []
     for place, (manifest, rules) in enumerate(zip(ours, kept_by, strict=True)):
@@ -119,6 +123,8 @@ def plan_prune(
             reasons.append(f"the newest proved to L{best}")
         if manifest.id in pinned:
             reasons.append("a release stands on it")
+        if manifest.damage and (reasons or rules):
+            reasons.insert(0, "damaged")
         decisions.append(_decide(manifest, [*reasons, *rules], place, now))
     decisions += [
         Decision(manifest.id, goes=False, reasons=(f"of {manifest.identity}",), stored_bytes=0)
@@ -132,6 +138,13 @@ def plan_prune(
     return PrunePlan((*decisions, *_decide_unfinished(unfinished, identity, now)))
 
 
+def _kept_by(ours: Sequence[Manifest], policy: Policy, now: datetime) -> list[list[str]]:
+    """By which rules each stays, newest first. One that is damaged takes no good one's place."""
+    by_all = policy.reasons([manifest.created for manifest in ours], now)
+    good = iter(policy.reasons([manifest.created for manifest in ours if not manifest.damage], now))
+    return [rules if manifest.damage else next(good) for manifest, rules in zip(ours, by_all, strict=True)]
+
+
 def _decide(manifest: Manifest, reasons: list[str], place: int, now: datetime) -> Decision:
     goes = not reasons
     # The manifest first: without it the backup is gone, and the rest is files without one.
@@ -142,7 +155,7 @@ def _decide(manifest: Manifest, reasons: list[str], place: int, now: datetime) -
     elsewhere = tuple(
         f"{companion.kind} {_address(companion.facts)}".strip()
         for companion in manifest.companions
-        if companion.part is None
+        if companion.kind in _ELSEWHERE and companion.facts.get("state") != "failed"
     )
     return Decision(
         manifest.id,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from deploy.conf import DeployConf
 from deploy.databases.postgresql import BUSY
@@ -11,6 +13,9 @@ from deploy.reporting.findings import Refusal
 from .engines import Engine, engine_of, identity_of
 from .findings import NOT_SCRATCH
 from .naming import slug
+
+# So many backups of one database are proved side by side at most.
+_PROVED_AT_ONCE = 8
 
 
 def scratch_prefix(conf: DeployConf) -> str:
@@ -41,20 +46,55 @@ def require_scratch(conf: DeployConf, engine: Engine, name: str, prefix: str) ->
         raise Refusal(NOT_SCRATCH(name=name, identity=identity_of(conf), prefix=prefix))
 
 
+@contextmanager
+def proving_scratch(conf: DeployConf) -> Iterator[tuple[Engine, str]]:
+    """The engine, and the name of a scratch database that is this block's alone: locked, and dropped with it.
+
+    No release's, on which a deploy may be rehearsing. There are a few numbered names, because a SQLite file's
+    lock is a file that stays: the first that nobody holds is taken. What killed ones left is dropped first.
+
+    Raises:
+        Refusal: deploy.D009 when all of them are held.
+    """
+    engine, prefix = engine_of(conf), scratch_prefix(conf)
+    names = [engine.scratch_name(prefix, f"proof_{number}") for number in range(1, _PROVED_AT_ONCE + 1)]
+    with ExitStack() as held:
+        for name in names:
+            try:
+                held.enter_context(engine.locked(name, "proving a backup in"))
+                break
+            except Refusal as refusal:
+                if not _is_busy(refusal) or name == names[-1]:
+                    raise
+        for left in set(engine.names(prefix)) & {*names} - {name}:
+            _drop_unless_held(engine, left)
+        engine.drop(name)
+        try:
+            yield engine, name
+        finally:
+            engine.drop(name)
+
+
 def drop_stale_scratch(conf: DeployConf) -> list[str]:
     """Drop this database's scratch databases that nobody is filling at the moment; returns their names.
 
     Call it with the deploy lock held: a scratch database that is being rehearsed on counts as stale.
     """
     engine, prefix = engine_of(conf), scratch_prefix(conf)
-    dropped = []
-    for name in engine.names(prefix):
-        try:
-            with engine.locked(name, "dropping"):
-                engine.drop(name)
-        except Refusal as refusal:
-            if any(finding.id == BUSY.id for finding in refusal.findings):
-                continue
-            raise
-        dropped.append(name)
-    return dropped
+    return [name for name in engine.names(prefix) if _drop_unless_held(engine, name)]
+
+
+def _drop_unless_held(engine: Engine, name: str) -> bool:
+    """Drop it, and say so, unless another process is at it."""
+    try:
+        with engine.locked(name, "dropping"):
+            engine.drop(name)
+    except Refusal as refusal:
+        if _is_busy(refusal):
+            return False
+        raise
+    return True
+
+
+def _is_busy(refusal: Refusal) -> bool:
+    return any(finding.id == BUSY.id for finding in refusal.findings)

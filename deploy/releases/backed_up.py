@@ -39,7 +39,7 @@ def require_backup(session: Session, alias: str, step: Step, *, manifest: Manife
         step.facts["backup"] = "none needed: the database is empty"
         return
     least = grade_number(grade)
-    one = manifest or newest(conf, session.bucket, least_grade=least)[0]
+    one = manifest or newest(conf, session.bucket, least_grade=least, sound=True)[0]
     if one is None:
         found = _without(newest(conf, session.bucket)[0])
     elif one.grade is None or one.grade < least:
@@ -59,8 +59,9 @@ def require_backup(session: Session, alias: str, step: Step, *, manifest: Manife
 def _without(newest_of_all: Manifest | None) -> str:
     if newest_of_all is None:
         return "there is none"
-    proved = newest_of_all.grade
-    how = "not proved at all" if proved is None else f"proved to {grade_name(proved)}"
+    how = "damaged" if newest_of_all.damage else "not proved at all"
+    if newest_of_all.grade is not None:
+        how = f"proved to {grade_name(newest_of_all.grade)}"
     return f"the newest, {newest_of_all.id}, is {how}"
 
 

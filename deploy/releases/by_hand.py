@@ -120,7 +120,7 @@ def _backup_changed(session: Session, proof: Proof) -> str:
     if not proof.backup:
         return ""
     try:
-        backup.read_manifest(session.conf, session.bucket, proof.backup)
+        manifest = backup.read_manifest(session.conf, session.bucket, proof.backup)
     except Refusal:
         return f"backup {proof.backup}"
-    return ""
+    return f"backup {proof.backup} (it is damaged)" if manifest.damage else ""

@@ -77,7 +77,7 @@ def restore_and_rehearse(
             with report.step(title) as step:
                 reuse(step, proof)
                 if title == "rehearse" and (manifest.grade or 0) < 3:  # killed before it was written there
-                    proved_then = _proof_of_record(old_rehearsal)
+                    proved_then = _proof_of_record(old_rehearsal, old_restore)
                     manifest = proofs.record(session.bucket, manifest, proved_then, step=step)
         backup.drop_scratch(conf, scratch)
         return manifest, dict(step.facts)
@@ -85,7 +85,12 @@ def restore_and_rehearse(
     began = time.monotonic()
     try:
         with report.step("restore") as step:
-            step.facts.update(backup.restore_into(conf, session.bucket, manifest, name=scratch, step=step))
+            with proofs.failures_recorded(
+                conf, session.bucket, manifest, "L2", step=step, guard=evidence.guard
+            ):
+                step.facts.update(
+                    backup.restore_into(conf, session.bucket, manifest, name=scratch, step=step)
+                )
             report.require_ok(step)
             manifest = _record(session, evidence, manifest, "L2", began, step)
         evidence.add(step, restored)
@@ -115,8 +120,9 @@ def _record(
     return proofs.record(session.bucket, manifest, proof, step=step, guard=evidence.guard)
 
 
-def _proof_of_record(record: Record) -> Proof:
-    return Proof(3, record.at, float(record.data.get("seconds", 0)), record.by)
+def _proof_of_record(rehearsed: Record, restored: Record) -> Proof:
+    seconds, facts = rehearsed.data.get("seconds", 0), restored.data.get("facts", {})
+    return Proof(3, rehearsed.at, float(seconds), rehearsed.by, rto_seconds=facts.get("rto_seconds"))
 
 
 def _less(

@@ -183,8 +183,9 @@ class Predeploy:
                 except Refusal as refusal:
                     step.extend(_as_warnings(refusal.findings))
                 else:
-                    reuse(step, proof)
-                    return manifest
+                    if not manifest.damage:
+                        reuse(step, proof)
+                        return manifest
             manifest = backup.create_backup(
                 conf,
                 bucket,

@@ -71,6 +71,20 @@ def test_one_that_cannot_be_read_does_not_count_and_is_said(
     assert [finding.id for finding in age.findings()] == ["deploy.B022", "deploy.B052"]
 
 
+def test_one_dated_in_the_future_does_not_count_and_is_said(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity
+) -> None:
+    put(bucket, ours, days=-2)
+
+    alone = look_at_age(conf, bucket)
+    new = put(bucket, ours, days=0)
+    after = look_at_age(conf, bucket)
+
+    assert (alone.ok, [finding.id for finding in alone.findings()]) == (False, ["deploy.B116", "deploy.B053"])
+    assert "in the future" in alone.findings()[0].message
+    assert (after.newest, after.ok) == (new, True)
+
+
 def test_a_log_line_and_metrics_for_machines(conf: DeployConf, bucket: LocalBucket, ours: Identity) -> None:
     manifest = proved(bucket, ours, days=1, grade=3)
     age = look_at_age(replace(conf, environment=conf.environment), bucket)

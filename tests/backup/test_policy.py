@@ -134,7 +134,11 @@ def test_what_a_backup_names_elsewhere_is_said_and_left(conf: DeployConf, live: 
     new, old = (made(conf, live, NOW - timedelta(days=days)) for days in (0, 90))
     export = Companion("firestore-managed", NOW, None, {"uri": "gs://exports/x"})
 
-    plan = backup.plan_prune(conf, [new, replace(old, companions=(export,))], Policy(1), set(), now=NOW)
+    failed = Companion("cloudsql", NOW, None, {"state": "failed", "reason": "HTTP 403"})
+    inner = Companion("media", NOW, None, {"state": "failed", "uri": "gs://media"})
+
+    kept = (export, failed, inner)
+    plan = backup.plan_prune(conf, [new, replace(old, companions=kept)], Policy(1), set(), now=NOW)
 
     assert [finding.id for finding in plan.findings] == ["deploy.B056"]
-    assert "firestore-managed gs://exports/x" in plan.findings[0].message
+    assert plan.findings[0].message.endswith(" stays: firestore-managed gs://exports/x.")

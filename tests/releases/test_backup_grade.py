@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from deploy.backup.manifest import Proof
+from deploy.releases.drill import _proof_of_record
+from deploy.releases.ledger import Record
 
 from .project import Project, drop_database, make_project, step_of
 
@@ -134,3 +139,11 @@ def test_postdeploy_prunes_by_the_configured_rules(tmp_path: Path) -> None:
     assert plan["delete"] == [first] == step_of(report, "prune")["facts"]["deleted"]
     assert "the newest" in plan["decisions"][0]["why"]
     drop_database(project)
+
+
+def test_a_reused_rehearsal_keeps_the_time_to_recover() -> None:
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    restored = Record(1, "proved", "r1", at, "me", {"facts": {"rto_seconds": 12.5}})
+    rehearsed = Record(2, "proved", "r1", at, "me", {"seconds": 3.5})
+
+    assert _proof_of_record(rehearsed, restored) == Proof(3, at, 3.5, "me", rto_seconds=12.5)

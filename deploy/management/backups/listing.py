@@ -44,13 +44,13 @@ def run_list(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:
-    from deploy.backup.proofs import grade_name
+    from deploy.backup.proofs import grade_of
 
     return {
         "backup": manifest.id,
         "created": manifest.created.isoformat(),
         "age_seconds": round(manifest.age_seconds),
-        "grade": grade_name(manifest.grade),
+        "grade": grade_of(manifest),
         "release": manifest.release,
         "raw_bytes": manifest.raw_bytes,
         "stored_bytes": manifest.stored_bytes,
@@ -137,7 +137,7 @@ def _proofs(manifest: Manifest) -> list[dict[str, Any]]:
 
     return [
         {
-            "grade": grade_name(proof.grade),
+            "grade": grade_name(proof.grade) if proof.ok else f"{grade_name(proof.grade)} failed",
             "at": proof.at.isoformat(),
             "took_seconds": proof.seconds,
             "time_to_recover_seconds": proof.rto_seconds,
