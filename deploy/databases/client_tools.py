@@ -41,6 +41,9 @@ NEWEST_KNOWN = 18
 # (src/bin/pg_dump/pg_backup_archiver.c, _doSetFixedOutputState).
 _TRANSACTION_TIMEOUT_SINCE = 17
 
+# Where libpq looks for what no option names: ~/.pgpass, ~/.pg_service.conf, ~/.postgresql (by HOME since
+# PostgreSQL 15, src/interfaces/libpq/fe-connect.c, pqGetHomeDirectory), Kerberos tickets, OpenSSL roots.
+_INHERITED = ("HOME", "KRB5CCNAME", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 # What programs have said, by path, time of change (ns) and size: a deploy looks several times, and each time
 # every version that is installed would be started. One that failed is asked again.
@@ -138,6 +141,7 @@ def libpq_environment(database: dict[str, Any], *, name: str | None = None) -> d
         "client_encoding": None,
     }
     environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+    environment |= {key: os.environ[key] for key in _INHERITED if os.environ.get(key)}
     for option in pq.Conninfo.get_defaults():
         if option.envvar is None:
             continue

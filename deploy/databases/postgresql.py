@@ -52,9 +52,26 @@ BUSY = FindingType(
     "Another process is already {doing} the database {name!r}.",
     "Wait until it has ended, then run it again.",
 )
+LOCK_LOST = FindingType(
+    "deploy.D011",
+    "error",
+    "The session that held the lock on the database {name!r} has ended, so nothing was renamed.",
+    "See in the server's log what ended it (a restart, a failover, pg_terminate_backend), then run it again.",
+    why="Without the lock another process may have dropped or filled the same database meanwhile.",
+)
 
 MAX_NAME_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL cuts longer names silently
 _MAINTENANCE = "postgres"
+# What may end a session of ours that holds a lock or a snapshot while others work, or cut CREATE DATABASE
+# short: set for the role or the database, it is meant for the application's requests.
+_TIMEOUTS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",  # since PostgreSQL 17
+)
+# Linux asks after two hours whether the other side is there; firewalls forget an idle connection in minutes.
+_KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 _CREATE_TRIES = 3
 _PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 _PROVIDERS_SINCE = 15  # LOCALE_PROVIDER of CREATE DATABASE
@@ -98,6 +115,8 @@ def database_name(alias: str) -> str:
 def connect(alias: str, name: str | None = None, *, autocommit: bool = True) -> Connection[Any]:
     """A connection of its own (no pool, no Django cursor) with the alias's settings; close it.
 
+    No timeout of the server ends it, whatever is set for the role or the database.
+
     Args:
         alias: of DATABASES.
         name: another database on the same server.
@@ -114,7 +133,10 @@ def connect(alias: str, name: str | None = None, *, autocommit: bool = True) -> 
     wrapper = connections[alias]
     given = wrapper.get_connection_params()
     role = wrapper.settings_dict.get("OPTIONS", {}).get("assume_role")
-    params = {key: value for key, value in given.items() if key not in ("context", "cursor_factory")}
+    params = {
+        **_KEEPALIVES,
+        **{key: value for key, value in given.items() if key not in ("context", "cursor_factory")},
+    }
     params["application_name"] = "deploy"
     if name is not None:
         params["dbname"] = name
@@ -127,6 +149,9 @@ def connect(alias: str, name: str | None = None, *, autocommit: bool = True) -> 
         found = major(connection)
         connection.close()
         raise Refusal(SERVER_TOO_OLD(major=found, oldest=OLDEST_SUPPORTED))
+    connection.execute(
+        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)", [list(_TIMEOUTS)]
+    )
     if role:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
     connection.autocommit = autocommit
@@ -278,6 +303,20 @@ def locked(alias: str, name: str, *, doing: str) -> Iterator[Connection[Any]]:
         if not _try_lock(connection, name):
             raise Refusal(BUSY(doing=doing, name=name))
         yield connection
+
+
+def require_lock(connection: Connection[Any], name: str) -> None:
+    """Refuse (deploy.D011) when the session of `locked` for this name has ended, and its lock with it."""
+    import psycopg
+
+    try:
+        held = connection.execute(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted"
+        ).fetchone()
+    except psycopg.OperationalError as error:
+        raise Refusal(LOCK_LOST(name=name)) from error
+    if not held:
+        raise Refusal(LOCK_LOST(name=name))
 
 
 def is_locked(alias: str, name: str) -> bool:

@@ -146,7 +146,7 @@ class DeployCommand(BaseCommand):
         name, text = self.command_name, _one_line(error)
         if isinstance(error, ImproperlyConfigured):
             return SETTINGS(text=text)
-        if isinstance(error, OperationalError | InterfaceError):
+        if isinstance(error, (OperationalError, InterfaceError, *_driver_errors())):
             return ENVIRONMENT(what="database", command=name, text=text)
         if isinstance(error, BucketError):
             return ENVIRONMENT(what="bucket", command=name, text=text)
@@ -212,6 +212,12 @@ class _Raw:
 
     def fileno(self) -> int:
         return int(self._wrapper.fileno())
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """The same of connections that are psycopg's own; none as long as nothing has needed the driver."""
+    driver = sys.modules.get("psycopg")
+    return (driver.OperationalError, driver.InterfaceError) if driver else ()
 
 
 def _add_format(parser: argparse.ArgumentParser, *, default: str) -> None:

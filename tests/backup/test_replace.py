@@ -443,3 +443,25 @@ def test_other_roles_can_use_the_database_that_replaced_the_live_one(
                 with server.connect("default", name) as one:
                     one.execute(f"DROP OWNED BY {role}")
             connection.execute(f"DROP ROLE {role}")
+
+
+def test_nothing_is_renamed_when_the_lock_on_it_is_lost(
+    conf: DeployConf, awkward: str, query: Query, databases: Names
+) -> None:
+    from deploy.backup.engines.postgresql import PostgreSQL
+
+    engine = PostgreSQL(conf)
+    query(f'CREATE DATABASE "{awkward}_new"')
+    before = databases(awkward)
+    with engine.locked(awkward, "replacing"):
+        pid = engine._locks[awkward].info.backend_pid
+        query(f"SELECT pg_terminate_backend({pid}, 60000)")  # as a failover or idle_session_timeout would
+        with pytest.raises(Refusal) as swapped:
+            engine.swap(new=f"{awkward}_new", old=f"{awkward}_old")
+        with pytest.raises(Refusal) as renamed:
+            engine.rename(f"{awkward}_new", f"{awkward}_other")
+
+    assert [refused.value.findings[0].id for refused in (swapped, renamed)] == ["deploy.D011"] * 2
+    assert databases(awkward) == before
+    with engine.locked(awkward, "replacing"):
+        engine.rename(f"{awkward}_new", f"{awkward}_other")

@@ -97,6 +97,10 @@ def test_the_environment_says_where_the_database_is(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PGUSER", "somebody")
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     monkeypatch.setenv("AWS_SECRET", "x")
+    monkeypatch.setenv("HOME", "/srv/app")  # ~/.pgpass, ~/.pg_service.conf, ~/.postgresql
+    monkeypatch.setenv("KRB5CCNAME", "/run/tickets")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/roots.pem")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     database = {
         "NAME": "app",
         "USER": "deployer",
@@ -109,6 +113,9 @@ def test_the_environment_says_where_the_database_is(monkeypatch: pytest.MonkeyPa
     assert libpq_environment(database) == {
         "PATH": os.defpath,
         "LC_ALL": "C.UTF-8",
+        "HOME": "/srv/app",
+        "KRB5CCNAME": "/run/tickets",
+        "SSL_CERT_FILE": "/etc/roots.pem",
         "PGAPPNAME": "deploy",
         "PGDATABASE": "app",
         "PGUSER": "deployer",

@@ -53,6 +53,25 @@ def test_a_database_of_any_name_is_created_like_another_and_dropped(alias: str, 
         server.drop(connection, name)
 
 
+def test_no_timeout_of_the_server_ends_a_session_of_ours(alias: str, name: str) -> None:
+    names = (
+        "statement_timeout",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+        "transaction_timeout",
+    )
+    with server.connect_maintenance(alias) as connection:
+        server.create(connection, name, server.locale(connection))
+        for setting in names:
+            quoted = name.replace('"', '""')
+            connection.execute(f"ALTER DATABASE \"{quoted}\" SET {setting} TO '77s'".encode())
+
+    with server.connect(alias, name) as connection:
+        found = [connection.execute("SELECT current_setting(%s)", [key]).fetchone() for key in names]
+
+    assert found == [("0",)] * len(names)
+
+
 @pytest.mark.parametrize("provider", ["i", "b"])
 def test_the_locale_provider_is_kept(alias: str, name: str, provider: str) -> None:
     locale = {"i": "de-DE", "b": "C.UTF-8"}[provider]

@@ -31,6 +31,7 @@ class Command(DeployCommand):
             "usage",
             "settings",
             "database",
+            "driver",
             "bucket",
             "leak",
         ):
@@ -71,6 +72,11 @@ class Command(DeployCommand):
 
     def database(self, options: dict[str, Any]) -> None:
         raise OperationalError("connection refused")
+
+    def driver(self, options: dict[str, Any]) -> None:
+        import psycopg
+
+        raise psycopg.errors.DiskFull("could not extend file")
 
     def bucket(self, options: dict[str, Any]) -> None:
         raise BucketError("503 after 5 tries")

@@ -76,6 +76,7 @@ def test_a_refusal_outside_of_steps_gets_a_step_and_keeps_its_exit_code():
         ("usage", "deploy.R002", "There is no release 'x'."),
         ("settings", "deploy.R004", "STATIC_ROOT is not set"),
         ("database", "deploy.R005", "The database did not do what sample asked: connection refused"),
+        ("driver", "deploy.R005", "The database did not do what sample asked: could not extend file"),
         ("bucket", "deploy.R005", "The bucket did not do what sample asked: 503 after 5 tries"),
     ],
 )

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
@@ -25,6 +25,8 @@ from .postgresql_restore import restore
 from .postgresql_tables import check_schema, fill_tables, move_tables
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from deploy.backup.restore import Saved
 
 _MOMENT = re.compile(r"\d{8}T\d{6}")
@@ -39,6 +41,7 @@ class PostgreSQL:
     def __init__(self, conf: DeployConf) -> None:
         self.conf = conf
         self.alias = conf.database
+        self._locks: dict[str, Connection[Any]] = {}
 
     def database_name(self) -> str:
         return server.database_name(self.alias)
@@ -98,6 +101,7 @@ class PostgreSQL:
     def rename(self, before: str, after: str) -> None:
         from psycopg.errors import DuplicateDatabase
 
+        self._require_locks()
         try:
             rename(self.alias, before, after)
         except DuplicateDatabase as error:  # made by somebody who does not ask for the lock
@@ -105,8 +109,16 @@ class PostgreSQL:
 
     @contextmanager
     def locked(self, name: str, doing: str) -> Iterator[None]:
-        with server.locked(self.alias, name, doing=doing):
-            yield
+        with server.locked(self.alias, name, doing=doing) as connection:
+            self._locks[name] = connection
+            try:
+                yield
+            finally:
+                del self._locks[name]
+
+    def _require_locks(self) -> None:
+        for name, connection in self._locks.items():
+            server.require_lock(connection, name)
 
     def _replaced_prefix(self) -> str:
         # 23 bytes for the rest; a long name is cut between characters.
@@ -129,5 +141,6 @@ class PostgreSQL:
             return server.size_bytes(connection, name)
 
     def swap(self, *, new: str, old: str) -> list[str]:
+        self._require_locks()
         connections[self.alias].close()  # our own connection would be ended too
         return swap(self.alias, live=self.database_name(), new=new, old=old)

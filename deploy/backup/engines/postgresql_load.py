@@ -116,6 +116,8 @@ class Loader:
             argv, environment=environment, stdin=stdin, stdout=stdout, orphaned=signal.SIGTERM
         ) as program:
             self._programs.add(program)
+            if self._stopped.is_set():  # `stop` has gone through the programs before this one was among them
+                program.end()
             try:
                 yield program
             finally:
