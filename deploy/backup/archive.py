@@ -102,10 +102,9 @@ def _blocks(source: Readable, blocks_ahead: int) -> Generator[memoryview]:
 
     A block is good until as many more have been taken as there is room for ahead.
     """
-    # One is being filled and one is in use; the others wait.
-    buffers = [memoryview(bytearray(FRAME_BYTES)) for _ in range(blocks_ahead + 2)]
     fill = _fill_from(source)
-    for buffer in cycle(buffers):
+    # One is being filled and one is in use; the others wait.
+    for buffer in _in_turn(blocks_ahead + 2):
         filled = 0
         while filled < FRAME_BYTES and (count := fill(buffer[filled:])):
             filled += count
@@ -113,6 +112,15 @@ def _blocks(source: Readable, blocks_ahead: int) -> Generator[memoryview]:
             yield buffer[:filled]
         if filled < FRAME_BYTES:
             return
+
+
+def _in_turn(count: int) -> Iterator[memoryview]:
+    """So many buffers, over and over, each made when it is first needed: a short source needs few."""
+    buffers = []
+    for _ in range(count):
+        buffers.append(memoryview(bytearray(FRAME_BYTES)))
+        yield buffers[-1]
+    yield from cycle(buffers)
 
 
 def _fill_from(source: Readable) -> Callable[[memoryview], int]:

@@ -8,6 +8,7 @@ stops with a ValueError instead of sending the rest.
 
 from __future__ import annotations
 
+import mmap
 import random
 import re
 import time
@@ -49,8 +50,9 @@ class ResumableUpload:
         self._place = place
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
-        # Filled anew for each chunk and sent from where it is: copies would double what an upload takes.
-        self._buffer = bytearray(CHUNK_BYTES)
+        # Filled anew for each chunk and sent from where it is: copies would double what an upload takes. Of
+        # a mapping, only what is written to takes memory: small objects are written beside large ones.
+        self._buffer = memoryview(mmap.mmap(-1, CHUNK_BYTES))
         self._held_bytes = 0
         self._sent_bytes = 0
 
@@ -59,7 +61,7 @@ class ResumableUpload:
         rest = memoryview(data)
         while rest:
             if self._held_bytes == CHUNK_BYTES:
-                self._send(memoryview(self._buffer), total=None, checksum="")
+                self._send(self._buffer, total=None, checksum="")
                 self._held_bytes = 0
             piece = rest[: CHUNK_BYTES - self._held_bytes]
             self._buffer[self._held_bytes : self._held_bytes + len(piece)] = piece
@@ -71,7 +73,7 @@ class ResumableUpload:
 
         Returns the object's resource. Raises BucketError, PreconditionFailed.
         """
-        rest = memoryview(self._buffer)[: self._held_bytes]
+        rest = self._buffer[: self._held_bytes]
         resource = self._send(rest, total=self._sent_bytes + len(rest), checksum=checksum.encoded())
         if resource is None:
             raise BucketError(f"could not write {self._place}: the upload was not completed")

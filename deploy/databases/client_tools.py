@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,18 +71,13 @@ def find_tool(name: str, *, server_major: int, pg_bin: str = "", archive_major: 
         Refusal: deploy.D001; deploy.D003 when only a pg_restore is there that this server does not
             understand.
     """
-    folders: list[Path] = [Path(pg_bin)] if pg_bin else []
-    if not folders:
-        if found := shutil.which(name):
-            folders.append(Path(found).parent)
-        folders += [
-            Path(f"/usr/lib/postgresql/{major}/bin")
-            for major in range(NEWEST_KNOWN + 2, OLDEST_SUPPORTED - 1, -1)
-        ]
-        if wheel := embedded.bin_dir():
-            folders.append(wheel)
-    tools = [tool for folder in folders if (tool := _probe(folder / name))]
     needed = max(server_major, archive_major)
+    tools: list[Tool] = []
+    for folder in [Path(pg_bin)] if pg_bin else _folders(name):
+        if tool := _probe(folder / name):
+            tools.append(tool)
+            if tool.major == needed:
+                break  # none is better, and to look at each costs a process
     usable = sorted((tool for tool in tools if tool.major >= needed), key=lambda tool: tool.major)
     if not usable:
         seen = f" (found {', '.join(sorted({str(tool.major) for tool in tools}))})" if tools else ""
@@ -97,6 +93,15 @@ def sets_transaction_timeout(tool_major: int, *, server_major: int) -> bool:
     of this version wrote).
     """
     return tool_major >= _TRANSACTION_TIMEOUT_SINCE > server_major
+
+
+def _folders(name: str) -> Iterator[Path]:
+    if found := shutil.which(name):
+        yield Path(found).parent
+    for major in range(NEWEST_KNOWN + 2, OLDEST_SUPPORTED - 1, -1):
+        yield Path(f"/usr/lib/postgresql/{major}/bin")
+    if wheel := embedded.bin_dir():
+        yield wheel
 
 
 def _probe(path: Path) -> Tool | None:

@@ -103,7 +103,9 @@ def gather(conf: DeployConf) -> tuple[dict[str, Any], list[Finding]]:
 
 def packages() -> dict[str, str]:
     """Version by name of every installed distribution."""
-    found = {str(one.metadata["Name"]): one.version for one in distributions() if one.metadata["Name"]}
+    # Each look at `metadata` (and at `version`) reads and parses the whole file again.
+    every = (one.metadata for one in distributions())
+    found = {str(metadata["Name"]): str(metadata["Version"]) for metadata in every if metadata["Name"]}
     return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
