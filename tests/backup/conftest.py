@@ -14,6 +14,7 @@ import pytest
 from django.db import connections
 
 from deploy import conf as configuration
+from deploy.buckets import Bucket
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
@@ -173,3 +174,10 @@ def sqlite_conf(tmp_path: Path) -> Iterator[DeployConf]:
     connections[ALIAS].close()
     del connections[ALIAS]
     del connections.settings[ALIAS]
+
+
+def archives(bucket: Bucket) -> list[str]:
+    """What of databases lies in the bucket: their configuration may be kept before their dump fails."""
+    return [
+        info.name for info in bucket.list("backups/") if not info.name.endswith("/configuration.json.zst")
+    ]

@@ -23,7 +23,7 @@ from deploy.databases import postgresql as server
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .conftest import ALIAS
+from .conftest import ALIAS, archives
 
 Guard = Callable[[], None]
 Query = Callable[..., list[Any]]
@@ -99,7 +99,7 @@ def test_killed_during_the_dump(
             until(lambda: gone(dump), seconds=5)
         blocker.rollback()
 
-    assert list(bucket.list("backups/")) == []
+    assert archives(bucket) == []
     backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
     assert len(backup.list_backups(conf, bucket)) == 1
 

@@ -25,7 +25,7 @@ from deploy.databases.client_tools import find_tool
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .conftest import ALIAS
+from .conftest import ALIAS, archives
 from .test_killed import gone, subject, until
 
 Guard = Callable[[], None]
@@ -198,7 +198,7 @@ def test_one_dump_that_fails_fails_the_backup_and_nothing_is_visible(
     assert refused.value.exit_code == 1
     assert [finding.id for finding in refused.value.findings] == ["deploy.B003"]
     assert "snapshot" in refused.value.findings[0].message
-    assert list(bucket.list("backups/")) == []
+    assert archives(bucket) == []
 
 
 @pytest.mark.usefixtures("all_are_large")
@@ -215,7 +215,7 @@ def test_one_part_that_cannot_be_stored_fails_the_backup(
     with pytest.raises(OSError, match="No space left"):
         take(with_jobs(conf, 3), bucket, no_guard)
 
-    assert list(bucket.list("backups/")) == []
+    assert archives(bucket) == []
 
 
 @pytest.mark.usefixtures("all_are_large")
@@ -255,7 +255,7 @@ def test_every_process_of_a_killed_backup_ends(
         until(lambda: all(map(gone, dumps)), seconds=5)
         blocker.rollback()
 
-    assert list(bucket.list("backups/")) == []
+    assert archives(bucket) == []
     sessions = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )

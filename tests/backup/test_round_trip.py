@@ -230,7 +230,7 @@ def test_a_dump_that_fails_leaves_nothing_and_says_why(
 ) -> None:
     from django.db import connections
 
-    from .conftest import ALIAS
+    from .conftest import ALIAS, archives
 
     role = f"reader_{awkward}"
     query(f"CREATE ROLE {role} LOGIN; GRANT pg_read_all_data TO {role}; REVOKE pg_read_all_data FROM {role}")
@@ -245,7 +245,7 @@ def test_a_dump_that_fails_leaves_nothing_and_says_why(
     assert refused.value.exit_code == 1
     assert refused.value.findings[0].id == "deploy.B003"
     assert "permission denied" in refused.value.findings[0].message
-    assert list(bucket.list("backups/")) == []
+    assert archives(bucket) == []
 
 
 def test_the_manifest_is_json_that_a_person_can_read(

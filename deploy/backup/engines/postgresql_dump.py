@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from deploy.backup.archive import Readable
 from deploy.backup.contents import Contents
 from deploy.backup.findings import DUMP_FAILED, DUMP_TOOL_NEWER, GRANTS_NEED_ROLES
 from deploy.backup.findings_of_dump import DUMP_UNRESTORABLE, NOT_DIGESTED
@@ -25,6 +24,7 @@ from deploy.databases.client_tools import (
     role_options,
     sets_transaction_timeout,
 )
+from deploy.databases.gathering import Gathering
 from deploy.reporting.findings import Finding, Refusal
 
 from . import SourceFacts, Stream
@@ -145,9 +145,9 @@ class Dump:
         self._after: dict[str, Position] = {}
         main, *others = programs
         self.streams: tuple[Stream, ...] = (
-            Stream(_Noting(main.stdout, self._read_sequences), partial(self._end, main)),
+            Stream(_Noting(Gathering(main.stdout), self._read_sequences), partial(self._end, main)),
             *(
-                Stream(other.stdout, partial(self._end, other), tuple(map(str, group)))
+                Stream(Gathering(other.stdout), partial(self._end, other), tuple(map(str, group)))
                 for other, group in zip(others, groups, strict=True)
             ),
         )
@@ -223,7 +223,7 @@ class Dump:
 class _Noting:
     """A stream that calls `then` once, when its first bytes are here."""
 
-    def __init__(self, stream: Readable, then: Callable[[], None]) -> None:
+    def __init__(self, stream: Gathering, then: Callable[[], None]) -> None:
         self._stream = stream
         self._then: Callable[[], None] | None = then
 
@@ -235,7 +235,7 @@ class _Noting:
 
     def readinto1(self, buffer: memoryview, /) -> int:
         """Fill some of the buffer, and say how much; 0 at the end."""
-        count = int(self._stream.readinto1(buffer))  # type: ignore[attr-defined]  # a pipe has it
+        count = self._stream.readinto1(buffer)
         self._note()
         return count
 
