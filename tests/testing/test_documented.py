@@ -13,7 +13,7 @@ from tests.releases.project import ROOT, make_project
 def test_the_guides_tests_pass(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "how-to" / "test-your-deploy.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     project = make_project(tmp_path / "site", engine="sqlite")
     settings = project.path / "mysite" / "settings.py"
     with settings.open("a") as file:
@@ -34,4 +34,4 @@ def test_the_guides_tests_pass(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
