@@ -1,4 +1,6 @@
-"""What stands in the way of bringing a backup back: the findings `deploy.B040` to `deploy.B049`."""
+"""What stands in the way of bringing a backup back: the findings `deploy.B040` to `deploy.B049`, and B107
+to B109.
+"""
 
 from __future__ import annotations
 
@@ -78,4 +80,20 @@ TABLE_UNKNOWN = FindingType(
     "error",
     "Backup {id} has no table {table!r} of its own to restore; {near}.",
     "Name it as the manifest does: python manage.py backups show {id}",
+)
+NOT_OWNER = FindingType(
+    "deploy.B107",
+    "error",
+    "The role {role!r} may not rename the live database {name!r}, which belongs to {owner!r}, so no backup "
+    "can take its place.",
+    "As {owner} or a superuser: ALTER DATABASE {name} OWNER TO {role}; or GRANT {owner} TO {role};\n"
+    "To only look at a backup: python manage.py restoredb latest --into NAME",
+    why="Only its owner renames a database (https://www.postgresql.org/docs/current/sql-alterdatabase.html).",
+)
+RESTORED_KEPT = FindingType(
+    "deploy.B108",
+    "info",
+    "Backup {id} is restored and compared, and kept as {old!r}; {live!r} is as it was.",
+    "When those clients are gone: python manage.py restoredb --swap-back {old} --yes-replace {live}\n"
+    "If you do not want it any more: python manage.py restoredb --drop-old {old}",
 )

@@ -119,7 +119,7 @@ def swap_back(
     takes the live name. Killed before it, nothing has changed; killed after it, the work is done.
 
     Returns:
-        Facts: `database` the live name, `swapped_back`, `kept_as`.
+        Facts: `database` the live name, `swapped_back`, `kept_as` (empty: there was no live one).
 
     Raises:
         Refusal: deploy.B048, D008, D009; nothing was swapped.
@@ -130,12 +130,15 @@ def swap_back(
         if not engine.exists(plan.kept):
             raise Refusal(NOT_KEPT(name=plan.kept, kept="none of that name any more"))
         left_out = engine.swap(new=plan.kept, old=plan.old)
-    told_of_swap(step, plan.live, plan.old, left_out, now=f"what was kept as {plan.kept!r}")
-    return {"database": plan.live, "swapped_back": plan.kept, "kept_as": plan.old}
+    old = plan.old if engine.exists(plan.old) else ""
+    told_of_swap(step, plan.live, old, left_out, now=f"what was kept as {plan.kept!r}")
+    return {"database": plan.live, "swapped_back": plan.kept, "kept_as": old}
 
 
 def told_of_swap(step: Step, live: str, old: str, left_out: list[str], *, now: str) -> None:
-    """Record what a swap did, and which settings it could not bring over."""
+    """Record what a swap did, and which settings it could not bring over; no `old`: there was no live one."""
+    if not old:
+        return
     if left_out:
         step.add(SETTINGS_LEFT_OUT(live=live, settings=", ".join(left_out), old=old))
     step.add(REPLACED(live=live, now=now, old=old))

@@ -9,11 +9,13 @@ from typing import Any
 
 from deploy.buckets import Bucket
 from deploy.conf import DeployConf
+from deploy.databases.postgresql import IN_USE
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
-from .engines import engine_of
+from .engines import Engine, engine_of
 from .findings import WRONG_ENGINE
+from .findings_of_restore import RESTORED_KEPT
 from .kept import kept_name, told_of_swap
 from .manifest import Manifest
 from .restore import fill
@@ -27,7 +29,7 @@ class ReplacePlan:
     Attributes:
         backup, source: the backup's id and whose it is.
         live: the database that is replaced. new: where the backup is restored first.
-        old: the name under which the live one is kept.
+        old: the name under which the live one is kept; empty when there is no live one.
         created: the backup's age as ISO 8601, UTC: everything after it is only in `old`.
     """
 
@@ -50,17 +52,19 @@ def plan_replace(conf: DeployConf, manifest: Manifest) -> ReplacePlan:
     """What `replace_database` will do with this backup.
 
     Raises:
-        Refusal: deploy.B013 when it is of another engine.
+        Refusal: deploy.B013 when it is of another engine; deploy.B107, D006 when the role may not rename the
+            live database.
     """
     engine = engine_of(conf)
     if manifest.engine != engine.kind:
         raise Refusal(WRONG_ENGINE(id=manifest.id, theirs=manifest.engine, ours=engine.kind))
+    engine.require_replaceable()
     return ReplacePlan(
         backup=manifest.id,
         source=str(manifest.identity),
         live=engine.database_name(),
         new=engine.scratch_name(scratch_prefix(conf), f"restore_{secrets.token_hex(4)}"),
-        old=kept_name(engine),
+        old=kept_name(engine) if engine.is_there() else "",
         created=manifest.created.isoformat(),
         release=manifest.release,
         rows=sum(manifest.tables.values()),
@@ -83,10 +87,12 @@ def replace_database(
     left, which `drop_stale_scratch` removes; killed after it, the work is done.
 
     Returns:
-        Facts: `restore_into`'s, with `database` the live name, and `kept_as`.
+        Facts: `restore_into`'s, with `database` the live name, and `kept_as` (empty: there was no live one).
 
     Raises:
-        Refusal: nothing was swapped; with exit code 1 when the restored database differs.
+        Refusal: nothing was swapped; with exit code 1 when the restored database differs. When only the
+            clients of the live one stood in the way (deploy.D008), the restored one is kept for
+            `swap_back` (deploy.B108).
     """
     engine = engine_of(conf)
     plan = plan or plan_replace(conf, manifest)
@@ -96,12 +102,26 @@ def replace_database(
         try:
             _require_equal(step)
             guard()
-            left_out = engine.swap(new=plan.new, old=plan.old)
+            old = plan.old or kept_name(engine)  # a live one may have come meanwhile
+            left_out = _swap(engine, manifest, plan, old)
         except BaseException:
             engine.drop(plan.new)
             raise
-    told_of_swap(step, plan.live, plan.old, left_out, now=f"backup {manifest.id}")
-    return {**facts, "database": plan.live, "kept_as": plan.old}
+    old = old if engine.exists(old) else ""
+    told_of_swap(step, plan.live, old, left_out, now=f"backup {manifest.id}")
+    return {**facts, "database": plan.live, "kept_as": old}
+
+
+def _swap(engine: Engine, manifest: Manifest, plan: ReplacePlan, old: str) -> list[str]:
+    try:
+        return engine.swap(new=plan.new, old=old)
+    except Refusal as refusal:
+        if all(finding.id != IN_USE.id for finding in refusal.findings):
+            raise
+        # Hours of loading are not thrown away for one client: under this name it is swapped in later.
+        engine.rename(plan.new, old)
+        kept = RESTORED_KEPT(id=manifest.id, old=old, live=plan.live)
+        raise Refusal(*refusal.findings, kept, exit_code=refusal.exit_code) from refusal
 
 
 def _require_equal(step: Step) -> None:

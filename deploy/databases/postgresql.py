@@ -207,6 +207,15 @@ def locale(connection: Connection[Any]) -> dict[str, str | None]:
     return dict(zip(_LOCALE_KEYS, row, strict=True))
 
 
+def require_createdb(connection: Connection[Any]) -> None:
+    """Refuse (deploy.D006) when our role may neither create nor rename databases."""
+    may = connection.execute(
+        "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user"
+    ).fetchone()
+    if may and not may[0]:
+        raise Refusal(NO_CREATEDB(role=may[1]))
+
+
 def create(connection: Connection[Any], name: str, like: Mapping[str, str | None]) -> None:
     """Create an empty database with the encoding and locale of `like` (see `locale`).
 
@@ -218,11 +227,7 @@ def create(connection: Connection[Any], name: str, like: Mapping[str, str | None
     import psycopg
     from psycopg import sql
 
-    may = connection.execute(
-        "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user"
-    ).fetchone()
-    if may and not may[0]:
-        raise Refusal(NO_CREATEDB(role=may[1]))
+    require_createdb(connection)
     options = [
         sql.SQL("TEMPLATE template0"),
         sql.SQL("ENCODING {}").format(sql.Literal(like["encoding"])),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploy.reporting.findings import Refusal
 
-from .postgresql import IN_USE, connect_maintenance
+from .postgresql import IN_USE, connect_maintenance, exists
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -25,7 +25,7 @@ _LISTS = frozenset(
 
 
 def swap(alias: str, *, live: str, new: str, old: str) -> list[str]:
-    """Rename `live` to `old` and `new` to `live` in one transaction.
+    """Rename `live` to `old` and `new` to `live` in one transaction; only the latter when there is no `live`.
 
     ALTER DATABASE … RENAME is a catalog update and may run in a transaction block (only CREATE DATABASE,
     DROP DATABASE and SET TABLESPACE may not), so there is no moment without a database of the live name:
@@ -49,6 +49,9 @@ def swap(alias: str, *, live: str, new: str, old: str) -> list[str]:
             "SELECT set_config('synchronous_commit', 'local', true)"
             " WHERE current_setting('synchronous_commit') = 'off'"
         )
+        if not exists(connection, live):
+            _rename(connection, new, live)
+            return []
         _rename(connection, live, old)
         _rename(connection, new, live)
         return _take_over(connection, source=old, target=live)
@@ -78,11 +81,13 @@ def _unused(alias: str, names: Sequence[str], act: Callable[[Connection[Any]], _
             except psycopg.errors.ObjectInUse:
                 continue
         users = connection.execute(
-            "SELECT DISTINCT concat(usename, ' (', application_name, ')') FROM pg_stat_activity"
-            " WHERE datname = ANY(%s)",
+            # Of another role's process we see little; the server's own (autovacuum) have no role.
+            "SELECT DISTINCT concat(coalesce(usename, backend_type, 'a process of the server'),"
+            " ' (' || nullif(application_name, '') || ')', ', pid ', pid)"
+            " FROM pg_stat_activity WHERE datname = ANY(%s)",
             [list(names)],
         ).fetchall()
-    named = ", ".join(str(user) for (user,) in users) or "prepared transactions"
+    named = "; ".join(str(user) for (user,) in users) or "prepared transactions"
     raise Refusal(IN_USE(name=names[0], users=named))
 
 

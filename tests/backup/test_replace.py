@@ -151,6 +151,88 @@ def test_a_client_that_may_not_be_ended_stops_the_swap(
     assert databases(conf.scratch_prefix) == set()
 
 
+def test_a_live_database_that_is_gone_is_replaced_all_the_same(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    manifest: Manifest,
+    no_guard: Guard,
+    query: Query,
+    databases: Names,
+) -> None:
+    connections[ALIAS].close()
+    with server.connect_maintenance(ALIAS) as connection:
+        server.drop(connection, awkward)
+    plan, step = backup.plan_replace(conf, manifest), Step("restore")
+
+    facts = backup.replace_database(conf, bucket, manifest, guard=no_guard, step=step, plan=plan)
+
+    assert (plan.old, facts["kept_as"], facts["database"]) == ("", "", awkward)
+    assert animals(query) == ["cat"]
+    assert databases(awkward) == {awkward}
+    assert databases(conf.scratch_prefix) == set()
+
+
+def test_who_may_not_rename_the_live_database_is_told_before_anything_is_read(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, no_guard: Guard, query: Query
+) -> None:
+    role = f"stranger_{awkward}"
+    query(f"CREATE ROLE {role} LOGIN CREATEDB")
+    bucket.delete(manifest.object_name(manifest.parts[0].file))  # it is not even looked for
+    connections[ALIAS].close()
+    connections[ALIAS].settings_dict["USER"] = role
+    try:
+        with pytest.raises(Refusal) as refused:
+            backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+    finally:
+        connections[ALIAS].settings_dict["USER"] = "postgres"
+        query(f"DROP ROLE {role}")
+
+    assert [finding.id for finding in refused.value.findings] == ["deploy.B107"]
+    assert "'postgres'" in refused.value.findings[0].message
+    assert refused.value.exit_code == 2
+
+
+def test_what_was_restored_is_kept_when_a_client_can_not_be_ended(
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    manifest: Manifest,
+    no_guard: Guard,
+    query: Query,
+    databases: Names,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(swap, "_ATTEMPTS", 1)
+    role = f"owner_{awkward}"
+    query(f"CREATE ROLE {role} LOGIN CREATEDB; ALTER DATABASE {awkward} OWNER TO {role}")
+    connections[ALIAS].close()
+    try:
+        with server.connect(ALIAS) as client:  # a superuser's
+            client.execute("SET application_name TO ''")
+            connections[ALIAS].settings_dict["USER"] = role
+            with pytest.raises(Refusal) as refused:
+                backup.replace_database(conf, bucket, manifest, guard=no_guard, step=Step("restore"))
+        (old,) = databases(awkward) - {awkward}
+        backup.swap_back(conf, backup.plan_swap_back(conf, old), guard=no_guard, step=Step("back"))
+    finally:
+        connections[ALIAS].close()
+        connections[ALIAS].settings_dict["USER"] = "postgres"
+        with server.connect_maintenance("default") as connection:
+            for name in server.names_starting_with(connection, awkward):
+                connection.execute(f'ALTER DATABASE "{name}" OWNER TO postgres')
+    names = [str(name) for (name,) in query("SELECT tableowner FROM pg_tables WHERE tablename = 'animal'")]
+    query(f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}")
+
+    assert [finding.id for finding in refused.value.findings] == ["deploy.D008", "deploy.B108"]
+    assert "postgres, pid " in refused.value.findings[0].message
+    assert "()" not in refused.value.findings[0].message
+    assert f"--swap-back {old} --yes-replace {awkward}" in refused.value.findings[1].hint
+    assert animals(query) == ["cat"]
+    assert names == [role]
+    assert databases(conf.scratch_prefix) == set()
+
+
 def test_a_backup_that_does_not_compare_is_not_swapped_in(
     conf: DeployConf,
     bucket: LocalBucket,

@@ -144,8 +144,14 @@ class Engine(Protocol):
     def size_bytes(self, name: str) -> int:
         """What it takes of the server's or our disk."""
 
+    def is_there(self) -> bool:
+        """There is a live database."""
+
+    def require_replaceable(self) -> None:
+        """Refuse what `swap` would not be allowed to do, before anything is restored for it."""
+
     def swap(self, *, new: str, old: str) -> list[str]:
-        """Make `new` the live one and keep the live one as `old`, atomically. Raises Refusal.
+        """Make `new` the live one and keep the live one, if any, as `old`, atomically. Raises Refusal.
 
         Returns what of the live database's settings could not be brought over, in words.
         """

@@ -13,6 +13,7 @@ from django.db import connections
 
 from deploy.backup.contents import Contents
 from deploy.backup.findings import DATABASE_EXISTS, NAME_INVALID
+from deploy.backup.findings_of_restore import NOT_OWNER
 from deploy.backup.manifest import Manifest
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
@@ -139,6 +140,21 @@ class PostgreSQL:
     def size_bytes(self, name: str) -> int:
         with server.connect_maintenance(self.alias) as connection:
             return server.size_bytes(connection, name)
+
+    def is_there(self) -> bool:
+        return self.exists(self.database_name())
+
+    def require_replaceable(self) -> None:
+        name = self.database_name()
+        with server.connect_maintenance(self.alias) as connection:
+            server.require_createdb(connection)
+            row = connection.execute(
+                "SELECT current_user::text, pg_get_userbyid(datdba)::text FROM pg_database"
+                " WHERE datname = %s AND NOT pg_has_role(current_user, datdba, 'USAGE')",
+                [name],
+            ).fetchone()
+        if row:
+            raise Refusal(NOT_OWNER(name=name, role=row[0], owner=row[1]))
 
     def swap(self, *, new: str, old: str) -> list[str]:
         self._require_locks()

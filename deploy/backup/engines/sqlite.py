@@ -244,6 +244,12 @@ class SQLite:
     def size_bytes(self, name: str) -> int:
         return Path(name).stat().st_size
 
+    def is_there(self) -> bool:
+        return self.live.exists()
+
+    def require_replaceable(self) -> None:
+        """Whoever may write the restored file beside the live one may rename both."""
+
     def swap(self, *, new: str, old: str) -> list[str]:
         """The live file gets a second name, then the new one takes the first: it is never without a file.
 
