@@ -25,6 +25,7 @@ from deploy.reporting.report import EXIT_REFUSED, Report
 
 from .backed_up import BackupCheck, require_backup
 from .baseline import Baseline
+from .companions import judged
 from .drill import restore_and_rehearse
 from .history import FAILED, PREPARED, STARTED, read_history
 from .ledger import Record
@@ -185,6 +186,8 @@ class Predeploy:
                 else:
                     if not manifest.damage:
                         reuse(step, proof)
+                        step.findings[:] = judged(conf, step.findings, again=True)
+                        self.report.require_ok(step)
                         return manifest
             manifest = backup.create_backup(
                 conf,
@@ -195,8 +198,10 @@ class Predeploy:
                 guard=self._guard,
             )
             step.facts.update(backup=manifest.id, applied=len(inputs["applied"]))
-            self.report.require_ok(step)
+            step.findings[:] = judged(conf, step.findings)
+        # Recorded before it is judged: what is said of a companion must not cost another dump.
         self._evidence.add(step, inputs)
+        self.report.require_ok(step)
         return manifest
 
     def _backup_inputs(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from deploy.backup.manifest import Companion, Part
 from deploy.buckets.base import BucketError
 from deploy.buckets.versions import Version, Versions, open_versions
 from deploy.conf import DeployConf
-from deploy.reporting.findings import Finding, FindingType
+from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.report import Step
 
 from . import Folder
@@ -128,6 +128,22 @@ class MediaKeeper:
             )
         if facts["unreferenced"]:
             yield FILES_UNREFERENCED(count=facts["unreferenced"], total=compared.objects, url=url, place=url)
+
+
+def files_missing(conf: DeployConf) -> int | None:
+    """How many files the database names now and the media bucket lacks; None: that can't be found out."""
+    compared = Comparison()
+    try:
+        store = _Readable(open_versions(conf.backup.media_bucket))
+        fields, _ = file_fields(conf)
+        with names_of(conf, fields, "") as (names, _):
+            for _file in compare(store.live(), names, compared, prefix=store.prefix):
+                pass
+    except (_UnreadableError, Refusal):
+        return None
+    except _not_comparable():
+        return None
+    return compared.missing
 
 
 class _UnreadableError(Exception):
