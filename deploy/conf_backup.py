@@ -135,7 +135,7 @@ def read_backup(take: Reader) -> BackupConf:
         ),
         media_bucket=take.text("MEDIA_BUCKET", "", _is_bucket_or_none, "'gs://my-media'").rstrip("/"),
         media_fields=_strings(take, "MEDIA_FIELDS", "['shop.Product.picture_name']", _are_fields),
-        media_strict=take.take("MEDIA_STRICT", False, "True or False", lambda v: isinstance(v, bool)),  # noqa: FBT003
+        media_strict=take.take("MEDIA_STRICT", False, "True or False", lambda v: isinstance(v, bool)),  # noqa: FBT003 – the default
         secret_versions=_secret_versions(take),
         firestore=_firestore(take),
         cloud_sql=_cloud_sql(take),

@@ -132,7 +132,7 @@ def plan_prune(
         if manifest.identity != identity
     ]
     decisions += [
-        Decision((finding.place or "").split("/")[-2], False, ("it can't be read",), 0)  # noqa: FBT003
+        Decision((finding.place or "").split("/")[-2], False, ("it can't be read",), 0)  # noqa: FBT003 – it stays
         for finding in unreadable
     ]
     return PrunePlan((*decisions, *_decide_unfinished(unfinished, identity, now)))

@@ -34,7 +34,7 @@ class ProbeView(HealthCheckView):  # type: ignore[misc]  # the package ships no 
         )
         # Django logs every 5xx as an error (django.utils.log.log_response), with mail to the admins; a probe
         # that says no is doing its job, and the check has logged why.
-        response._has_been_logged = True  # type: ignore[attr-defined]
+        response._has_been_logged = True  # type: ignore[attr-defined]  # Django reads it (log_response)
         return response
 
 

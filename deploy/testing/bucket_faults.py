@@ -81,7 +81,7 @@ class BucketFault:
         """The `call`-th call that it concerns meets it. `seed` decides where `rate` leaves a choice."""
         if self.rate < 1:
             # Of the seed and the call alone, so that the order of threads decides nothing.
-            return call >= self.nth and random.Random(f"{seed}/{call}").random() < self.rate  # noqa: S311
+            return call >= self.nth and random.Random(f"{seed}/{call}").random() < self.rate  # noqa: S311 – no secret
         return self.nth <= call < self.nth + self.times
 
 

@@ -143,7 +143,7 @@ class Instances:
             raise ApiError(400, "Point-in-time recovery is not enabled.", "invalidRequest")
         return {"kind": "sql#getLatestRecoveryTime", "latestRecoveryTime": self._latest()}
 
-    def _backupRuns_insert(self, path: Any, _: Any, body: Any) -> dict[str, Any]:  # noqa: N802
+    def _backupRuns_insert(self, path: Any, _: Any, body: Any) -> dict[str, Any]:  # noqa: N802 – Google's names
         instance = self._free(path)
         run = {
             "kind": "sql#backupRun",
@@ -169,12 +169,12 @@ class Instances:
         context = {"backupContext": {"kind": "sql#backupContext", "backupId": run["id"]}}
         return self._begin("BACKUP_VOLUME", path, finish, instance["name"], **context)
 
-    def _backupRuns_list(self, path: Any, query: Any, _: Any) -> dict[str, Any]:  # noqa: N802
+    def _backupRuns_list(self, path: Any, query: Any, _: Any) -> dict[str, Any]:  # noqa: N802 – Google's names
         name = self._instance(path)["name"]
         found = [run for run in reversed(self.runs) if run["instance"] == name]
         return _page("sql#backupRunsList", found, query)
 
-    def _backupRuns_get(self, path: Any, _: Any, __: Any) -> dict[str, Any]:  # noqa: N802
+    def _backupRuns_get(self, path: Any, _: Any, __: Any) -> dict[str, Any]:  # noqa: N802 – Google's names
         for run in self.runs:
             if (run["instance"], run["id"]) == (path["instance"], path["id"]):
                 return run

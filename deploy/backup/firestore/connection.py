@@ -83,7 +83,7 @@ def _emulated(endpoint: str) -> Any:
     import grpc
     from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
-    class Owner(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
+    class Owner(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]  # grpc has no types
         def intercept_unary_unary(self, call: Any, details: Any, request: Any) -> Any:
             owned = (*(details.metadata or ()), ("authorization", "Bearer owner"))
             return call(details._replace(metadata=owned), request)
