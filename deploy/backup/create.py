@@ -106,13 +106,13 @@ def create_backup(
     )
     step.extend(facts.findings)
     step.facts.update(
-        backup=backup_id,
-        archives=len(manifest.parts),
-        raw_bytes=manifest.raw_bytes,
         stored_bytes=manifest.stored_bytes,
+        raw_bytes=manifest.raw_bytes,
         tables=len(manifest.tables),
         rows=sum(manifest.tables.values()),
+        archives=len(manifest.parts),
         digested_tables=len(manifest.digests),
         skew_seconds=manifest.skew_seconds,
+        backup=backup_id,
     )
     return manifest

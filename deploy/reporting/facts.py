@@ -12,6 +12,13 @@ from .output import printable
 _DIGEST = re.compile(r"^(sha256:)?[0-9a-f]{40,}$")
 # A moment in UTC as isoformat has it; people need neither the microseconds nor the offset.
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)$")
+# Keys that a program knows and a person may not.
+_WORDS = {
+    "rto_seconds": "time to recover",
+    "max_age_seconds": "at most",
+    "old": "kept as",
+    "new": "restored as",
+}
 _UNITS = ("_bytes", "_seconds")
 _LONGEST_INLINE = 80
 _MOST_INLINE = 4
@@ -63,8 +70,21 @@ class Table:
 
 def figures(facts: Mapping[str, Any]) -> str:
     """The single values among the facts, on one line: `database optifit, size 1.2 MB, rows 51,000`."""
-    parts = [f"{_label(key)} {_value(key, value)}" for key, value in facts.items() if _is_inline(value)]
-    return ", ".join(part for part in parts if part.strip())
+    return ", ".join(" ".join(pair).strip() for pair in pairs(facts))
+
+
+def pairs(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The single values among the facts, each with what it is called; what is empty is left out."""
+    found = [(_label(key), _value(key, value)) for key, value in facts.items() if _is_inline(value)]
+    return [(label, text) for label, text in found if text]
+
+
+def in_order(facts: dict[str, Any], first: Sequence[str], last: Sequence[str] = ("backup",)) -> None:
+    """Put the answer first and what it is about (an id) last; what is named in neither stays between them."""
+    rest = [key for key in facts if key not in first and key not in last]
+    wanted = {key: facts[key] for key in (*first, *rest, *last) if key in facts}
+    facts.clear()
+    facts.update(wanted)
 
 
 def tables(facts: Mapping[str, Any]) -> list[Table]:
@@ -117,11 +137,15 @@ def _is_inline(value: Any) -> bool:
 
 
 def _label(key: object) -> str:
+    if word := _WORDS.get(str(key)):
+        return word
     return printable(re.sub(r"_(bytes|seconds)$", "", str(key))).replace("_", " ")
 
 
 def _value(key: object, value: Any) -> str:
     if isinstance(value, Mapping):
+        if not value:
+            return ""
         if len(value) <= _MOST_INLINE and all(_is_scalar(item) for item in value.values()):
             unit = str(key) if str(key).endswith(_UNITS) else ""
             return "(" + ", ".join(f"{_label(k)} {_value(unit or k, v)}" for k, v in value.items()) + ")"

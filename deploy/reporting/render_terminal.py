@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -15,7 +16,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from .explanation import lock_line
-from .facts import Table, figures, human_seconds, tables
+from .facts import Table, figures, human_seconds, pairs, tables
 from .findings import Finding
 from .output import Output, printable
 from .render_plain import describe_pace, symbols_for
@@ -78,10 +79,12 @@ class TerminalRenderer:
             (f"  {human_seconds(step.seconds)}", "dim"),
         )
         detail = f"skipped: {printable(step.skipped)}" if step.skipped else figures(step.facts)
-        if detail:
+        fits = line.cell_len + len("  ") + Text(detail).cell_len <= self.console.width
+        if detail and (fits or step.skipped):
             line.append(f"  {detail}", "dim")
-        line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line)
+        if detail and not fits and not step.skipped:
+            self._print_pairs(pairs(step.facts))
         for table in tables(step.facts):
             self._print_table(table)
         for finding in step.findings:
@@ -137,6 +140,15 @@ class TerminalRenderer:
         for number, line in enumerate(hint.split("\n")):
             text = Text(f"    {mark if number == 0 else ''}{line}".rstrip(), "cyan")
             self.console.print(text, soft_wrap=True)
+
+    def _print_pairs(self, found: Sequence[tuple[str, str]]) -> None:
+        """Below the step, one a line and none cut: they may be what somebody has to decide by."""
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=max(len(label) for label, _ in found) <= self.console.width // 3)
+        grid.add_column(overflow="fold")
+        for label, text in found:
+            grid.add_row(Text(label, "dim"), Text(text))
+        self.console.print(Padding(grid, (0, 0, 0, 4)))
 
     def _print_table(self, table: Table) -> None:
         self.console.print(Text(f"    {table.title}:", "dim"))

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from django.test import override_settings
 
 from deploy.conf import DeployConf
+from deploy.management.backups.listing import _short
 
 Query = Callable[..., list[Any]]
 Names = Callable[[str], set[str]]
@@ -181,7 +182,6 @@ def test_replacing_needs_the_name(
         (["backups", "verify", "../../etc"], "deploy.B001"),
         (["backups", "prune", "--keep", "0"], "deploy.R002"),
         (["backups", "prune", "--keep-days", "-1"], "deploy.R002"),
-        (["backups", "age", "--metrics", "/nowhere/at/all"], "deploy.B057"),
         (["backups", "show", "20261123T131850123Z"], "deploy.B001"),
     ],
 )
@@ -242,3 +242,22 @@ def test_the_age_has_an_exit_code_a_metric_and_a_line_for_the_log(
     assert shown["proofs"][0]["rto_seconds"] > 0
     assert {one["kind"] for one in shown["companions"]} == {"configuration"}
     assert shown["table_rows"][0] == {"table": "public.person", "rows": 502, "digest": "of all rows"}
+
+
+def test_metrics_that_cannot_be_written_do_not_swallow_the_alarm(
+    command: Callable[..., tuple[int, dict[str, Any]]], live: str, tmp_path: Path
+) -> None:
+    code, report = command("backups", "age", "--metrics", str(tmp_path / "absent" / "m.prom"), "--log")
+
+    assert (code, ids(report)) == (2, ["deploy.B053", "deploy.B057"])
+
+
+def test_a_list_for_people_calls_a_backup_by_its_moment_which_names_it(
+    command: Callable[..., tuple[int, dict[str, Any]]], live: str
+) -> None:
+    assert command("backupdb", "--reason", "a-release-of-a-long-name")[0] == 0
+    code, report = command("backups", "list")
+    row = report["steps"][0]["facts"]["backups"][0]
+    short = _short(row)
+    assert (code, short["release"]) == (0, "a-release-o…")
+    assert command("backups", "show", short["backup"])[1]["steps"][0]["facts"]["backup"] == row["backup"]

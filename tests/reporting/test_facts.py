@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from deploy.reporting.facts import Rows, Table, figures, human_bytes, human_seconds, tables
+from deploy.reporting.facts import Rows, Table, figures, human_bytes, human_seconds, in_order, pairs, tables
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,14 @@ def test_rows_are_whole_for_programs_and_short_for_people():
     assert json.loads(json.dumps(rows)) == [{"id": "a", "size_bytes": 1, "more": 2}]
     assert tables({"rows": rows}) == [Table("rows", ("id",), (("a",),))]
     assert tables({"rows": Rows([{"id": "a"}], shown=())}) == []
+
+
+def test_what_is_empty_is_left_out_and_a_key_is_a_word():
+    facts = {"image": "", "names": {}, "missing": [], "checked": True, "rto_seconds": 2}
+    assert pairs(facts) == [("missing", "none"), ("checked", "yes"), ("time to recover", "2.0 s")]
+
+
+def test_the_answer_comes_first_and_the_id_last():
+    facts = {"backup": "x", "size": 1, "proved": "L2"}
+    in_order(facts, ("proved", "absent"))
+    assert list(facts) == ["proved", "size", "backup"]

@@ -18,7 +18,13 @@ from deploy.reporting.renderers import choose
 from tests.reporting.sample import sample_report
 from deploy.reporting.report import Report
 renderer = choose("auto", Output(sys.stdout))
-if len(sys.argv) > 1:
+if "answer" in sys.argv:
+    report = Report("restoredb", listener=renderer)
+    with report.step("plan") as step:
+        step.facts.update(live="optifit", kept_as="optifit_before_20261123T131850", rows=51000, image="")
+        step.facts.update(checked=True, backup="20261123T131850123Z-release-2026-11-23-3f2c1a")
+    report.finish()
+elif len(sys.argv) > 1:
     report = Report("backupdb", listener=renderer)
     with report.step("dump") as step:
         for done in range(14):
@@ -94,6 +100,23 @@ def test_shows_a_line_per_step_and_a_verdict(shown):
 
 def test_shows_lists_as_tables(shown):
     assert re.search(r"    releases:\n      release  size\s*\n      r1       10 B", text_of(shown))
+
+
+@pytest.mark.parametrize("columns", [80, 30])
+def test_facts_too_long_for_the_line_stand_below_and_none_is_cut(columns):
+    text = text_of(on_terminal("answer", columns=columns))
+    assert "…" not in text
+    assert re.search(r"✓ plan  \d+ ms\n    live +optifit *\n    kept as +optifit_before_", text)
+    assert re.search(r"\n    checked +yes *\n    backup +20261123T", text)
+    assert "image" not in text
+    assert "20261123T131850123Z-release-2026-11-23-3f2c1a" in re.sub(r"\n +", "", text).replace(" ", "")
+
+
+def test_facts_that_fit_stay_on_the_line():
+    text = text_of(on_terminal("answer", columns=160))
+    assert re.search(
+        r"✓ plan  \d+ ms  live optifit, kept as \S+, rows 51,000, checked yes, backup 2026", text
+    )
 
 
 def test_hints_can_be_pasted_also_from_a_narrow_terminal():

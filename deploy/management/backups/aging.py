@@ -14,6 +14,7 @@ from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
 from deploy.conf_backup import GRADES
+from deploy.reporting.facts import in_order
 from deploy.reporting.findings import FindingType, Refusal
 from deploy.reporting.report import Report
 
@@ -66,11 +67,13 @@ def run(conf: DeployConf, report: Report, options: dict[str, Any], write: Callab
             conf, open_bucket(conf.bucket), most_seconds=options["max"], least_grade=options["grade"]
         )
         step.facts.update(age.as_dict())
-        if options["metrics"]:
-            _write_whole(Path(options["metrics"]), age.metrics())
+        in_order(step.facts, ("age_seconds", "max_age_seconds", "grade"))
+        # Before the metrics, which may not be writable: the alarm must not hang on them.
+        step.extend(age.findings())
         if options["log"]:
             write(age.log_line())
-        step.extend(age.findings())
+        if options["metrics"]:
+            _write_whole(Path(options["metrics"]), age.metrics())
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
 from deploy.management.command import USAGE
+from deploy.reporting.facts import in_order
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Report
 
@@ -56,3 +57,4 @@ def run(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
                 message = f"--into {options['into']} can't be written: {reason}."
                 raise Refusal(USAGE(command="backups configuration", message=message)) from error
             step.facts["written"] = [str(path) for path in written]
+        in_order(step.facts, ("differences", "file_differences", "release", "image", "moment"))

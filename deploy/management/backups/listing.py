@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.reporting.facts import Rows, human_bytes, human_seconds
+from deploy.reporting.facts import Rows, figures, human_bytes, human_seconds
 from deploy.reporting.report import Report
 
 if TYPE_CHECKING:
     from deploy.backup import Manifest
+
+
+_LONGEST_RELEASE = 12
 
 
 def list_arguments(parser: CommandParser) -> None:
@@ -61,16 +64,15 @@ def _row(manifest: Manifest) -> dict[str, Any]:
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """What fits beside an id of 51 characters; the id holds the beginning of the release."""
+    """What fits into 80 columns: a backup is called by its moment, which every command takes for it."""
     release = str(row["release"])
-    in_id = release in row["backup"] or len(release) > 12
     return {
-        "backup": row["backup"],
+        "backup": row["backup"].partition("-")[0],
         "age_seconds": row["age_seconds"],
         "grade": row["grade"],
         "size_bytes": row["stored_bytes"],
+        "release": release if len(release) <= _LONGEST_RELEASE else f"{release[: _LONGEST_RELEASE - 1]}…",
         "engine": row["engine"].replace("postgresql", "pg"),
-        **({} if in_id else {"release": release}),
     }
 
 
@@ -123,7 +125,7 @@ def _readable(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
         elif isinstance(value, dict):
             yield key, ", ".join(f"{name} {one}" for name, one in value.items() if one not in (None, 0, ""))
         else:
-            yield key, str(value)
+            yield key, ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _digested(manifest: Manifest, table: str) -> str:
@@ -164,11 +166,7 @@ def _short_companions(manifest: Manifest) -> list[dict[str, Any]]:
             "kind": row["kind"],
             "skew": f"{row['skew_seconds']:+.1f} s",
             "size_bytes": row["part"]["stored_bytes"] if row["part"] else None,
-            "facts": ", ".join(
-                f"{key} {value}"
-                for key, value in row["facts"].items()
-                if isinstance(value, str | int | float)
-            ),
+            "facts": figures(row["facts"]),
         }
         for row in _companions(manifest)
     ]

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
 from deploy.management.command import USAGE
+from deploy.reporting.facts import in_order
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Report
 
@@ -59,4 +60,5 @@ def run(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
             step.facts["bring_back"] = found.counts["missing"] + (
                 found.counts["changed"] if changed_too else 0
             )
+        in_order(step.facts, ("bring_back", "files", "there", "missing", "changed", "gone"))
         step.extend(found.findings(manifest.id))

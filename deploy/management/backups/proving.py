@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
+from deploy.reporting.facts import in_order
 from deploy.reporting.report import Report
 
 
@@ -33,3 +34,4 @@ def run(conf: DeployConf, report: Report, options: dict[str, Any]) -> None:
     with report.step("backups verify") as step:
         manifest = backup.read_manifest(conf, bucket, options["backup"])
         backup.prove(conf, bucket, manifest, options["grade"], step=step)
+        in_order(step.facts, ("proved", "grade"))

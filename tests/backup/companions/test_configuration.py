@@ -333,6 +333,7 @@ def test_values_that_json_lacks_read_the_same_every_time(
     assert (settings["SOME_BYTES"], settings["NOT_A_NUMBER"]) == ("<5 bytes>", "nan")
     assert settings["A_TUPLE"] == ["a", 1, None, True]
     assert (settings["AUTH_USER_MODEL"], settings["API_TOKEN_LIFETIME_SECONDS"]) == ("auth.User", 60)
+    assert settings["SIGNING_BACKEND"] == "django.core.signing.TimestampSigner"
     assert settings["ROOT_URLCONF"] == "optifit.urls"
     assert found["packages"]["Django"].startswith(("5.", "6."))
     assert found["deploy"]["upload_threads"] == here.upload_threads
