@@ -97,3 +97,10 @@ RESTORED_KEPT = FindingType(
     "When those clients are gone: python manage.py restoredb --swap-back {old} --yes-replace {live}\n"
     "If you do not want it any more: python manage.py restoredb --drop-old {old}",
 )
+OWNERS_LOST = FindingType(
+    "deploy.B109",
+    "warning",
+    "Objects of backup {id} that belonged to {owners} belong to {role!r} now.",
+    "Give them back by hand, per table: ALTER TABLE name OWNER TO role; or restore as a superuser, on a "
+    "server that has these roles: then they keep their owners.",
+)

@@ -233,6 +233,29 @@ def test_what_was_restored_is_kept_when_a_client_can_not_be_ended(
     assert databases(conf.scratch_prefix) == set()
 
 
+def test_tables_keep_their_owners_when_a_superuser_restores_where_all_of_them_are(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, no_guard: Guard, query: Query
+) -> None:
+    role = f"owner of {awkward}"
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'person'"
+    query(f'CREATE ROLE "{role}"; ALTER TABLE person OWNER TO "{role}"')
+    manifest = backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+
+    kept = Step("restore")
+    facts = backup.replace_database(conf, bucket, manifest, guard=no_guard, step=kept)
+    found = query(owner)
+    query(f'REASSIGN OWNED BY "{role}" TO postgres')
+    query(f'REASSIGN OWNED BY "{role}" TO postgres', facts["kept_as"])
+    query(f'DROP ROLE "{role}"')
+    lost = Step("restore")
+    backup.replace_database(conf, bucket, manifest, guard=no_guard, step=lost)
+
+    assert found == [(role,)]
+    assert [finding.id for finding in kept.findings] == ["deploy.B017"]
+    assert query(owner) == [("postgres",)]
+    assert [finding.id for finding in lost.findings] == ["deploy.B109", "deploy.B017"]
+
+
 def test_a_backup_that_does_not_compare_is_not_swapped_in(
     conf: DeployConf,
     bucket: LocalBucket,
@@ -398,10 +421,12 @@ def test_settings_that_the_deployer_may_not_set_are_told_and_stop_nothing(
         query(f"DROP ROLE {role}")
 
     assert [(finding.id, finding.level) for finding in step.findings] == [
+        ("deploy.B109", "warning"),  # the superuser's tables are the deployer's now
         ("deploy.B024", "warning"),
         ("deploy.B017", "info"),
     ]
-    assert "log_statement, app.key of the role postgres" in step.findings[0].message
+    assert f"belonged to postgres belong to '{role}' now" in step.findings[0].message
+    assert "log_statement, app.key of the role postgres" in step.findings[1].message
     assert "hunter2" not in str(step.findings)
 
 

@@ -37,6 +37,7 @@ class Loader:
         jobs: connections of a run that may have several.
         paths: of the archives that lie on the local disk, by file name; the others are piped.
         options: for every run that loads.
+        owners: objects keep those that they had, which only a superuser can give them.
         choices: by file name of an archive, a file with the lines of its listing that are loaded, if not all.
         began: of the whole work, as of time.monotonic().
     """
@@ -48,6 +49,7 @@ class Loader:
     jobs: int = 1
     began: float = 0.0
     options: tuple[str, ...] = ()
+    owners: bool = False
     paths: dict[str, str] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
     _programs: set[ClientProgram] = field(default_factory=set)
@@ -62,7 +64,7 @@ class Loader:
         argv = [
             *self._argv(),
             "--exit-on-error",
-            "--no-owner",
+            *([] if self.owners else ["--no-owner"]),
             "--no-password",
             # A restored subscription would compete with the live one, and its database can't be dropped.
             "--no-subscriptions",

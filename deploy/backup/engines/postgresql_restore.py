@@ -27,6 +27,7 @@ from .postgresql_obstacles import (
     require_room,
     superusers_entries,
 )
+from .postgresql_owners import settle_owners
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -57,9 +58,11 @@ def restore(conf: DeployConf, saved: Saved, name: str, *, grants: bool) -> dict[
     """
     with prepared(conf, saved, name) as loader:
         unpacked = time.monotonic()
-        if not grants:
-            loader.options += ("--no-privileges",)
         try:
+            if grants:
+                settle_owners(loader)
+            else:
+                loader.options += ("--no-privileges",)
             seconds = _fill(loader)
         except BaseException:
             drop(conf, name)
