@@ -45,7 +45,7 @@ _WORDS = (
 # In quotes, where a backslash keeps what follows it (libpq, JSON), without them, or after a quote left open.
 _VALUE = (
     r"(?!\[redacted\])"
-    r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|\"[^\"]*\"|'[^']*'"
+    r"(\[[^\]\n]{0,2000}\]|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|\"[^\"]*\"|'[^']*'"
     r"|(?!\$)(?:\\.|[^&\s\"';,}\]\\])+|[\"'][^\n]*)"
 )
 # Every repetition has an end, or nothing after it: a long line must not be read from each of its characters.

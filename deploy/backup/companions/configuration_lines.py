@@ -30,9 +30,11 @@ _FURTHER_IN = re.compile(
     r"(?P<between>[ \t]+)(?P<value>\S.*?)(?P<after>;?\s*)$",
     re.IGNORECASE,
 )
-# Caddy's `dns PROVIDER credentials`, Redis' `user NAME on >password #hash`.
+# Caddy's `dns PROVIDER credentials`; Redis' `user NAME on >password #hash`,
+# `sentinel auth-pass NAME password`.
 _OF_A_KIND = re.compile(
-    r"^(\s*(?:(?:acme_)?dns\s+[\w.-]+|user\s+\S+(?=\s.*\s[>#<!]))\s+)(?!\{\s*$)\S.*$", re.IGNORECASE
+    r"^(\s*(?:(?:acme_)?dns\s+[\w.-]+|sentinel\s+auth-pass\s+\S+|user\s+\S+(?=\s.*\s[>#<!]))\s+)(?!\{\s*$)\S.*$",
+    re.IGNORECASE,
 )
 # An option whose value comes on the next line.
 _OPTION = re.compile(

@@ -125,6 +125,7 @@ services:
       {canary("block")}
     other: {shared}
     more: {from_environment} {broker} {quiet}
+    inline: '{{"token": ["{canary("inlinelist")}"], "colour": 1}}'
     compact: '{{"password":"{canary("compact")}"}}'
     dollar: password={canary("before")}${canary("after")}
     POSTGRES_PASSWORD: ${{KEPT_EMPTY:-}}
@@ -169,7 +170,8 @@ secrets:
 """
     )
     (here.base_dir / "redis.conf").write_text(
-        f"requirepass {canary('redispass')}\nuser app on >{canary('acl')} ~*\nmaxmemory 7mb\n"
+        f"requirepass {canary('redispass')}\nuser app on >{canary('acl')} ~*\n"
+        f"sentinel auth-pass main {canary('sentinel')}\nmaxmemory 7mb\n"
     )
     (here.base_dir / "app.json").write_text(
         f'{{\n  "api_keys": {{\n  "one": "{canary("jsonblock")}"\n  }},\n  "colour": "kept-blue"\n}}\n'
@@ -340,7 +342,8 @@ def test_values_that_json_lacks_read_the_same_every_time(
 
 
 @pytest.mark.parametrize(
-    "run", ["a", "a-", "-", "a.", "x://y:", "password ", "eyJ", "Basic ", "mysql ", "user x ", "pwd='\\"]
+    "run",
+    ["a", "a-", "-", "a.", "x://y:", "password ", "eyJ", "Basic ", "mysql ", "token=[", "user x ", "pwd='\\"],
 )
 def test_a_file_of_one_long_line_is_read_once(here: DeployConf, folder: Folder, run: str) -> None:
     """Not from each of its characters again, which would take hours: the test would not end."""
