@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from deploy.buckets import Bucket
 from deploy.buckets.lost_answers import put_surely
 from deploy.conf import DeployConf
-from deploy.reporting.report import Step
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import EXIT_REFUSED, Step
 
 from .companions import Folder, keepers
 from .companions.beside import Beside
 from .encryption import METHOD, require_recipients
 from .engines import engine_of
+from .findings_of_dump import FILE_NOT_KEPT
 from .manifest import Manifest
 from .naming import MANIFEST, Identity, new_id
 from .parts import store_parts
@@ -96,6 +98,7 @@ def create_backup(
         encryption={"method": METHOD, "recipients": list(recipients)} if recipients else {},
         companions=companions,
     )
+    _require_files(bucket, manifest)
     guard()
     put_surely(
         bucket,
@@ -116,3 +119,16 @@ def create_backup(
         backup=backup_id,
     )
     return manifest
+
+
+def _require_files(bucket: Bucket, manifest: Manifest) -> None:
+    """Every file is still there as it was written: a backup that runs for days may have been cleaned up."""
+    for part in manifest.files:
+        name = manifest.object_name(part.file)
+        info = bucket.stat(name)
+        if info is None or info.generation != part.generation:
+            now = "it is gone" if info is None else f"generation {info.generation}, not {part.generation}"
+            prefix = f"{bucket.url}/{manifest.identity.prefix}"
+            raise Refusal(
+                FILE_NOT_KEPT(id=manifest.id, name=name, now=now, prefix=prefix), exit_code=EXIT_REFUSED
+            )

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from deploy.reporting.findings import FindingType
 
+FILE_NOT_KEPT = FindingType(
+    "deploy.B114",
+    "error",
+    "{name} is not in the bucket any more as it was written for backup {id}, so there is no backup: {now}.",
+    "Look who deletes below {prefix} (a lifecycle rule, a script), then: python manage.py backupdb",
+    why="`backups prune` takes files without a manifest for left ones when the youngest is a day old.",
+)
+
 NOT_DIGESTED = FindingType(
     "deploy.B030",
     "info",

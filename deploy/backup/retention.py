@@ -16,7 +16,7 @@ from deploy.reporting.report import Step
 from .engines import identity_of
 from .findings_of_proofs import LEFT_ELSEWHERE
 from .manifest import Manifest
-from .naming import Identity
+from .naming import MANIFEST, Identity
 from .policy import Policy
 
 # A manifest follows its archives within moments; after a day nobody is between the two any more.
@@ -33,6 +33,7 @@ class Decision:
 
     Attributes:
         objects: (name, generation) to delete, in this order; 0: whatever generation is there.
+        unless: the name of an object that, once it is there, keeps all of them; or empty.
         elsewhere: what it names outside the bucket, and is not deleted with it.
     """
 
@@ -43,6 +44,7 @@ class Decision:
     age_seconds: float | None = None
     objects: tuple[tuple[str, int], ...] = ()
     elsewhere: tuple[str, ...] = ()
+    unless: str = ""
 
     @property
     def why(self) -> str:
@@ -189,6 +191,7 @@ def _decide_unfinished(infos: Sequence[ObjectInfo], identity: Identity, now: dat
             sum(info.size_bytes for info in files),
             age_seconds,
             tuple((info.name, info.generation) for info in files) if goes else (),
+            unless=identity.object_name(backup_id, MANIFEST),
         )
 
 
@@ -220,6 +223,8 @@ def apply_prune(
 
 def _delete(bucket: Bucket, decision: Decision) -> bool:
     """Delete its objects in order; stops, and says no, where one has changed since the plan."""
+    if decision.unless and bucket.stat(decision.unless) is not None:
+        return False
     for name, generation in decision.objects:
         try:
             bucket.delete(name, if_generation=generation or None)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy import backup
-from deploy.backup.manifest import Manifest, Part
+from deploy.backup.companions.beside import Beside
+from deploy.backup.manifest import Companion, Manifest, Part
 from deploy.backup.naming import Identity, is_id, new_id
 from deploy.backup.policy import Policy
 from deploy.buckets.base import ObjectInfo
@@ -171,6 +172,44 @@ def test_an_archive_without_manifest_is_no_backup_and_goes_after_a_day(
     assert [plan.decisions[0].goes for plan in plans] == [False, True]
     both = backup.plan_prune(conf, [], Policy(1), set(), unfinished=[old, fresh])
     assert [decision.goes for decision in both.decisions] == [False]  # one file of it is young
+
+
+def test_files_whose_manifest_came_after_the_plan_stay(
+    conf: DeployConf, bucket: LocalBucket, ours: Identity, no_guard: Guard
+) -> None:
+    made = put(bucket, ours, days=0)
+    bucket.delete(made.manifest_name)
+    unfinished = backup.scan(conf, bucket).unfinished
+    later = datetime.now(UTC) + timedelta(hours=25)
+    plan = backup.plan_prune(conf, [], Policy(1), set(), unfinished=unfinished, now=later)
+    bucket.put(made.manifest_name, made.to_bytes(), if_generation=0)
+
+    facts = backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))
+
+    assert facts["deleted"] == []
+    assert names(bucket) == {made.manifest_name, made.object_name(ARCHIVE)}
+
+
+def test_a_backup_whose_files_were_cleaned_up_while_it_ran_gets_no_manifest(
+    conf: DeployConf, bucket: LocalBucket, live: str, no_guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Beside.finish
+
+    def two_days_later(self: Beside) -> tuple[Companion, ...]:
+        kept = usual(self)
+        unfinished = backup.scan(conf, bucket).unfinished
+        later = datetime.now(UTC) + timedelta(days=2)
+        plan = backup.plan_prune(conf, [], Policy(1), set(), unfinished=unfinished, now=later)
+        assert backup.apply_prune(conf, bucket, plan, guard=no_guard, step=Step("prune"))["deleted"]
+        return kept
+
+    monkeypatch.setattr(Beside, "finish", two_days_later)
+
+    with pytest.raises(Refusal) as refused:
+        backup.create_backup(conf, bucket, release="v1", step=Step("backup"), guard=no_guard)
+
+    assert (refused.value.findings[0].id, refused.value.exit_code) == ("deploy.B114", 1)
+    assert names(bucket) == set()
 
 
 def test_foreign_names_under_the_folder_are_left_alone(
