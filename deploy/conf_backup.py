@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.reporting.redaction import register_secret
 
-from .conf_values import WRONG_TYPE, Reader, are_relative, is_bucket
+from .conf_values import WRONG_TYPE, WRONG_VALUE, Reader, are_relative, is_bucket
 
 MOST_JOBS = 32
 GRADES = ("L0", "L1", "L2", "L3")
@@ -110,6 +110,21 @@ class BackupConf:
 
 def read_backup(take: Reader) -> BackupConf:
     """Take the keys of backups; mistakes become findings of `take`."""
+    read = _read(take)
+    if read.apply_grade and GRADES.index(read.apply_grade) > GRADES.index(read.grade):
+        reason = f"predeploy proves to DEPLOY['BACKUP_GRADE'] only, {read.grade!r}, and could never apply any"
+        take.findings.append(
+            WRONG_VALUE(
+                key="BACKUP_APPLY_GRADE",
+                value=read.apply_grade,
+                reason=reason,
+                example=f"{read.grade!r}, or ['BACKUP_GRADE'] to {read.apply_grade!r}",
+            )
+        )
+    return read
+
+
+def _read(take: Reader) -> BackupConf:
     return BackupConf(
         compression_level=take.integer("BACKUP_COMPRESSION_LEVEL", 1, least=1, most=19),
         jobs=take.integer("BACKUP_JOBS", 1, least=1, most=MOST_JOBS),

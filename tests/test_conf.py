@@ -155,6 +155,11 @@ def test_an_empty_secret_key_is_djangos_business(settings: SettingsWrapper) -> N
     assert conf.read()[1] == []
 
 
+def test_a_grade_that_predeploy_never_proves_cannot_be_asked_for(settings: SettingsWrapper) -> None:
+    assert _ids(settings, {"BACKUP_GRADE": "L2", "BACKUP_APPLY_GRADE": "L3"}) == ["deploy.C003"]
+    assert _ids(settings, {"BACKUP_GRADE": "L2", "BACKUP_APPLY_GRADE": "L2"}) == []
+
+
 @pytest.mark.parametrize("deploy", [{"PROJECT": "x\n"}, {"BUCKET": "gs://bucket/x\n"}])
 def test_a_name_that_ends_in_a_line_break_is_refused(
     settings: SettingsWrapper, deploy: dict[str, str]

@@ -67,6 +67,14 @@ DAMAGED = FindingType(
     "python manage.py backupdb --prove\n"
     "If what was damaged has been mended: python manage.py backups verify {id} --grade L{shown}",
 )
+CLONE_PROVES_LESS = FindingType(
+    "deploy.B115",
+    "error",
+    "DEPLOY['BACKUP_APPLY_GRADE'] is {grade}, and the backup would be proved to L1 only: at {size} the "
+    "database is rehearsed on a clone.",
+    "DEPLOY = {{…, 'BACKUP_APPLY_GRADE': 'L1'}}, or a larger 'clone_over_bytes' in ['CLOUD_SQL']",
+    why="Its migrations would be refused after the dump and the clone (deploy.B054).",
+)
 DATED_AHEAD = FindingType(
     "deploy.B116",
     "warning",

@@ -6,27 +6,31 @@ from dataclasses import replace
 
 from deploy.backup import Manifest, newest
 from deploy.backup.age import look_at_age
-from deploy.backup.findings_of_proofs import APPLY_NEEDS_BACKUP, NOT_RESTORED
+from deploy.backup.cloudsql.drill import oversize_bytes
+from deploy.backup.findings_of_proofs import APPLY_NEEDS_BACKUP, CLONE_PROVES_LESS, NOT_RESTORED
 from deploy.backup.proofs import grade_name, grade_number
 from deploy.buckets.base import BucketError
 from deploy.conf import DeployConf
 from deploy.gate.rehearsing.evidence import is_empty
 from deploy.preflight import Check
 from deploy.preflight.bucket import opened
-from deploy.reporting.facts import human_seconds
+from deploy.reporting.facts import human_bytes, human_seconds
 from deploy.reporting.findings import Level, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Step
 
 from .session import Session
 
 
-def require_backup(session: Session, alias: str, step: Step, *, manifest: Manifest | None = None) -> None:
+def require_backup(
+    session: Session, alias: str, step: Step, *, manifest: Manifest | None = None, most_grade: str = "L3"
+) -> None:
     """Let migrations be applied only after a backup of the grade and age that the configuration asks for.
 
     It asks for nothing where `DEPLOY['BACKUP_APPLY_GRADE']` is empty, or the database is.
 
     Args:
         manifest: the backup to judge; the newest of the grade, if not given.
+        most_grade: ask for no more than this.
 
     Raises:
         Refusal: deploy.B054 with exit code 1.
@@ -38,6 +42,7 @@ def require_backup(session: Session, alias: str, step: Step, *, manifest: Manife
     if is_empty(alias):
         step.facts["backup"] = "none needed: the database is empty"
         return
+    grade = min(grade, most_grade)
     least = grade_number(grade)
     one = manifest or newest(conf, session.bucket, least_grade=least, sound=True)[0]
     if one is None:
@@ -54,6 +59,19 @@ def require_backup(session: Session, alias: str, step: Step, *, manifest: Manife
     raise Refusal(
         APPLY_NEEDS_BACKUP(grade=grade, most=most, found=found, command=command), exit_code=EXIT_REFUSED
     )
+
+
+def require_reachable(conf: DeployConf, step: Step) -> None:
+    """An error of the step (deploy.B115) if no drill of this database proves what `require_backup` asks for.
+
+    Raises:
+        Refusal: deploy.D004, D005.
+    """
+    grade = conf.backup.apply_grade
+    if not grade or grade_number(grade) < 2 or conf.backup.grade != "L3" or is_empty(conf.database):
+        return
+    if size := oversize_bytes(conf):
+        step.add(CLONE_PROVES_LESS(grade=grade, size=human_bytes(size)))
 
 
 def _without(newest_of_all: Manifest | None) -> str:

@@ -1,6 +1,7 @@
 """`postdeploy`: after the switch. The release is live; what only old code needed goes away.
 
-live → backup and contract migrations (only when there are some) → prune old backups.
+live → backup and contract migrations (only when there are some) → prune old backups. That backup is proved as
+far as DEPLOY['BACKUP_APPLY_GRADE'] asks, L2 at most.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from deploy.gate import MigrationKey
 from deploy.reporting.findings import FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Report
 
+from .backed_up import require_backup
 from .companions import judged
 from .history import (
     CONTRACTED,
@@ -135,15 +137,29 @@ class Postdeploy:
         guard: Guard,
     ) -> None:
         session, conf = self.session, self.session.conf
+        grade = min(conf.backup.apply_grade, "L2")
         with self.report.step("backup") as step:
+            if grade:  # before hours of dumping, not after them
+                step.extend(backup.require_readable(conf, grade=grade))
             # What a contract migration drops is only in a backup that was taken after the switch.
             manifest = backup.create_backup(
-                conf, session.bucket, release=release.name, step=step, guard=guard
+                conf,
+                session.bucket,
+                release=release.name,
+                commit=session.identity.commit,
+                step=step,
+                guard=guard,
             )
             step.facts["backup"] = manifest.id
             # The release is live, and predeploy has asked for what is strict: nothing may stop half-way here.
             lenient = replace(conf, backup=replace(conf.backup, media_strict=False))
             step.findings[:] = judged(lenient, step.findings)
+        if grade:
+            with self.report.step("prove") as step:
+                # They were rehearsed before the switch; what a backup of now can still be is restored.
+                manifest = backup.prove(conf, session.bucket, manifest, grade, step=step, guard=guard)
+                self.report.require_ok(step)
+                require_backup(session, conf.database, step, manifest=manifest, most_grade="L2")
         with self.report.step("apply contract") as step:
             # Recorded before the first statement: from here on the old code may not be able to come back.
             session.ledger.append(

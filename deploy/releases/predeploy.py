@@ -23,7 +23,7 @@ from deploy.gate.rehearsing.evidence import server_version
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.report import EXIT_REFUSED, Report
 
-from .backed_up import BackupCheck, require_backup
+from .backed_up import BackupCheck, require_backup, require_reachable
 from .baseline import Baseline
 from .companions import judged
 from .drill import restore_and_rehearse
@@ -167,6 +167,8 @@ class Predeploy:
             )
             step.extend(self.session.ledger.findings)
             step.extend(found.findings)
+            if found.expand:
+                require_reachable(self.session.conf, step)
             self.report.require_ok(step)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ def ids(report: dict[str, Any]) -> list[str]:
 def proofs(project: Project) -> list[str]:
     shown = step_of(project.report("backups", "show", release=""), "backups show")["facts"]
     return [f"L{proof['grade']}" for proof in shown["proofs"]]
+
+
+def records(project: Project) -> list[Path]:
+    return [path for path in (project.path / ".deploy" / "bucket").rglob("*") if path.is_file()]
 
 
 def add_note(project: Project, number: int = 2, before: str = "0001_initial") -> str:
@@ -83,6 +88,7 @@ def test_apply_refuses_without_a_backup_of_the_grade_or_with_an_old_one(tmp_path
     report = project.report(*apply, release="r2", expect=1)
     assert ids(report)[-1] == "deploy.B054"
     assert "there is none" in report["steps"][-1]["findings"][-1]["message"]
+    assert not any(b"applied-unproved" in path.read_bytes() for path in records(project))
     project.report("backupdb", release="r2")
     report = project.report(*apply, release="r2", expect=1)
     finding = report["steps"][-1]["findings"][-1]
@@ -91,6 +97,7 @@ def test_apply_refuses_without_a_backup_of_the_grade_or_with_an_old_one(tmp_path
     project.report("backupdb", "--prove", release="r2")
     report = project.report(*apply, release="r2")
     assert step_of(report, "apply")["facts"]["applied"] == [name]
+    assert any(b"applied-unproved" in path.read_bytes() for path in records(project))
 
     project.write("mysite/later.py", LATER)
     project.extra["DJANGO_SETTINGS_MODULE"] = "mysite.later"
@@ -113,6 +120,35 @@ class _Later(_datetime.datetime):
 
 _manifest.datetime = _Later
 """
+
+
+def test_contract_migrations_wait_for_a_backup_that_is_proved(tmp_path: Path) -> None:
+    project = project_with(tmp_path, "{'BACKUP_APPLY_GRADE': 'L3'}")
+    name = add_note(project)
+    project.report("predeploy", release="r1")
+    project.report("postdeploy", release="r1")
+    project.migration(
+        "0003_note_required",
+        before=name.partition(".")[2],
+        operations='migrations.AlterField("product", "note2", models.TextField(default=""))',
+        fields='    note2 = models.TextField(default="")\n',
+    )
+    git = ["git", "-C", str(project.path), "-c", "user.name=me", "-c", "user.email=me@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "r2"], check=True)
+    told = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    project.report("predeploy", release="r2")
+
+    report = project.report("postdeploy", release="r2")
+
+    assert step_of(report, "apply contract")["facts"]["applied"] == ["shop.0003_note_required"]
+    assert ", L2, " in step_of(report, "prove")["facts"]["backup"]
+    shown = step_of(project.report("backups", "show", release=""), "backups show")["facts"]
+    assert ([proof["grade"] for proof in shown["proofs"]], shown["about"][0]["commit"]) == (
+        [2],
+        told.stdout.strip(),
+    )
+    drop_database(project)
 
 
 def test_preflight_tells_of_a_backup_that_is_missing_or_unproved(tmp_path: Path) -> None:

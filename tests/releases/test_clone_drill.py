@@ -123,3 +123,24 @@ def test_no_clone_no_deploy(cloud: Cloud) -> None:
     report = cloud.project.report("predeploy", release="r1", expect=2)
 
     assert [one["id"] for one in step_of(report, "clone")["findings"]] == ["deploy.B086"]
+
+
+def test_a_grade_that_no_clone_proves_is_said_before_anything_is_dumped(cloud: Cloud) -> None:
+    project, server = cloud.project, cloud.server
+    project.report("predeploy", release="r1")
+    calls, kept = list(server.calls), sorted((project.path / ".deploy" / "bucket").rglob("*.zst"))
+    settings = project.path / "mysite" / "settings.py"
+    settings.write_text(settings.read_text() + "DEPLOY['BACKUP_APPLY_GRADE'] = 'L2'\n")
+    project.migration(
+        "0002_product_stock",
+        before="0001_initial",
+        operations='migrations.AddField("product", "stock", models.IntegerField(null=True))',
+        fields="    stock = models.IntegerField(null=True)\n",
+    )
+
+    report = project.report("predeploy", release="r2", expect=1)
+
+    assert report["steps"][-1]["name"] == "gate"
+    assert [finding["id"] for finding in report["steps"][-1]["findings"]][-1] == "deploy.B115"
+    assert "clone" not in " ".join(server.calls[len(calls) :])
+    assert sorted((project.path / ".deploy" / "bucket").rglob("*.zst")) == kept

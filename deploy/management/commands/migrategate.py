@@ -216,11 +216,12 @@ class Command(DeployCommand):
             phase = options["phase"]
             chosen = {"expand": found.expand, "contract": found.contract, "all": found.pending}[phase]
             if chosen:
-                with self.report.step("evidence") as step:
-                    by_hand.require(session, alias, step, unproved=options["unproved"], guard=guard)
+                # First, because the evidence may be a record that they were applied without any.
                 if conf.backup.apply_grade:
                     with self.report.step("backup") as step:
                         require_backup(session, alias, step)
+                with self.report.step("evidence") as step:
+                    by_hand.require(session, alias, step, unproved=options["unproved"], guard=guard)
             with self.report.step("apply") as step:
                 done = apply(
                     conf,
