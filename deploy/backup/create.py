@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from deploy.buckets import Bucket
-from deploy.buckets.lost_answers import put_surely
+from deploy.buckets.lost_answers import put_surely, stat_surely
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import EXIT_REFUSED, Step
@@ -125,7 +125,7 @@ def _require_files(bucket: Bucket, manifest: Manifest) -> None:
     """Every file is still there as it was written: a backup that runs for days may have been cleaned up."""
     for part in manifest.files:
         name = manifest.object_name(part.file)
-        info = bucket.stat(name)
+        info = stat_surely(bucket, name)
         if info is None or info.generation != part.generation:
             now = "it is gone" if info is None else f"generation {info.generation}, not {part.generation}"
             prefix = f"{bucket.url}/{manifest.identity.prefix}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.buckets import Bucket
 from deploy.buckets.base import ObjectInfo, ObjectMissing, PreconditionFailed
+from deploy.buckets.lost_answers import stat_surely
 from deploy.conf import DeployConf
 from deploy.reporting.findings import Finding
 from deploy.reporting.report import Step
@@ -223,7 +224,7 @@ def apply_prune(
 
 def _delete(bucket: Bucket, decision: Decision) -> bool:
     """Delete its objects in order; stops, and says no, where one has changed since the plan."""
-    if decision.unless and bucket.stat(decision.unless) is not None:
+    if decision.unless and stat_surely(bucket, decision.unless) is not None:
         return False
     for name, generation in decision.objects:
         try:

@@ -41,6 +41,18 @@ def put_surely(
         return found
 
 
+def stat_surely(bucket: Bucket, name: str) -> ObjectInfo | None:
+    """`bucket.stat`, asked once more where no answer came: hours of work are not given up for a lost one.
+
+    Raises:
+        BucketError: no answer came again.
+    """
+    try:
+        return bucket.stat(name)
+    except BucketError:
+        return bucket.stat(name)
+
+
 def landed(bucket: Bucket, name: str, size_bytes: int, crc32c: str) -> ObjectInfo | None:
     """The object, if it is there with this content; None if not, or if the store still does not answer."""
     try:

@@ -136,6 +136,8 @@ def expected(command: str, fault: BucketFault, call: Call, newest: str) -> tuple
     match call.method, fault.kind:
         case ("stat", "missing") if call.name.endswith("/manifest.json") or lock:
             return 0, []  # free, as it was
+        case ("stat", "missing") if fault.nth > 2:  # the second look at both files, before the manifest
+            return 1, ["deploy.B114"]
         case ("stat", "missing"):
             return 1, ["deploy.B021"]  # what was written is not there
         case ("stat", kind) if kind in UNANSWERED and not lock:
