@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from .create import create_backup
     from .encryption import require_readable
     from .engines import database_name
-    from .kept import drop_replaced, list_kept, plan_swap_back, require_replaced, swap_back
+    from .kept import drop_replaced, is_kept, list_kept, plan_swap_back, require_replaced, swap_back
     from .manifest import Manifest
     from .policy import Policy
     from .proofs import prove
     from .replace import plan_replace, replace_database
-    from .restore import restore_beside, restore_into
+    from .restore import require_new, restore_beside, restore_into
     from .retention import PrunePlan, apply_prune, plan_prune
     from .scratch import drop_scratch, drop_stale_scratch, scratch_name
     from .tables import plan_tables, restore_tables
@@ -33,6 +33,7 @@ __all__ = [
     "drop_replaced",
     "drop_scratch",
     "drop_stale_scratch",
+    "is_kept",
     "list_backups",
     "list_kept",
     "newest",
@@ -43,6 +44,7 @@ __all__ = [
     "prove",
     "read_manifest",
     "replace_database",
+    "require_new",
     "require_readable",
     "require_replaced",
     "restore_beside",
@@ -64,6 +66,7 @@ _HOMES = {
     "drop_replaced": "kept",
     "drop_scratch": "scratch",
     "drop_stale_scratch": "scratch",
+    "is_kept": "kept",
     "list_backups": "catalog",
     "list_kept": "kept",
     "newest": "catalog",
@@ -74,6 +77,7 @@ _HOMES = {
     "prove": "proofs",
     "read_manifest": "catalog",
     "replace_database": "replace",
+    "require_new": "restore",
     "require_replaced": "kept",
     "require_readable": "encryption",
     "restore_beside": "restore",

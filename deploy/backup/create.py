@@ -115,6 +115,7 @@ def create_backup(
         rows=sum(manifest.tables.values()),
         archives=len(manifest.parts),
         digested_tables=len(manifest.digests),
+        sampled_tables=len(manifest.samples),
         skew_seconds=manifest.skew_seconds,
         backup=backup_id,
     )

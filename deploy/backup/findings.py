@@ -45,14 +45,15 @@ CONTENT_DIFFERS = FindingType(
     "error",
     "The rows of table {table} are not the same after the restore of backup {id} "
     "(digest {restored}, was {saved}).",
-    "Look for a type whose text depends on the server, or do not rely on this backup: "
-    "python manage.py backupdb",
+    "Look for a type whose text depends on the server (python manage.py restoredb {id} --into NAME keeps "
+    "what was restored), or do not rely on this backup: python manage.py backupdb",
 )
 OBJECTS_DIFFER = FindingType(
     "deploy.B008",
     "error",
     "The restore of backup {id} has {restored} {kind}, and there were {saved} when it was taken.",
-    "Compare the schemas: pg_dump --schema-only of both databases; then take a new backup.",
+    "Compare the schemas, pg_dump --schema-only of both databases (python manage.py restoredb {id} --into "
+    "NAME keeps what was restored); then take a new backup: python manage.py backupdb",
 )
 DATABASE_EXISTS = FindingType(
     "deploy.B009",
@@ -153,7 +154,7 @@ SETTINGS_LEFT_OUT = FindingType(
     "The database {live!r} was replaced, and these settings of the one before could not be set on it: "
     "{settings}.",
     "Set them as a superuser; their values: SELECT setrole::regrole, setconfig FROM pg_db_role_setting r "
-    "JOIN pg_database d ON d.oid = r.setdatabase WHERE d.datname = '{old}';",
+    "JOIN pg_database d ON d.oid = r.setdatabase WHERE d.datname = {quoted};",
 )
 SEQUENCE_DIFFERS = FindingType(
     "deploy.B025",

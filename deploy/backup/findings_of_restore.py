@@ -42,7 +42,7 @@ EXTENSION_REFUSED = FindingType(
     "error",
     "Backup {id} needs the extension {name}, which the role {role!r} may not create.",
     "Restore as a role that may: a superuser in DATABASES[{alias!r}]['USER'], or on Cloud SQL, as postgres: "
-    "GRANT cloudsqlsuperuser TO {role};",
+    "GRANT cloudsqlsuperuser TO {quoted};",
     why="A role without superuser rights may only create extensions that are marked as trusted "
     "(https://www.postgresql.org/docs/current/sql-createextension.html).",
 )
@@ -50,8 +50,8 @@ ROLE_MISSING = FindingType(
     "deploy.B045",
     "error",
     "Backup {id} has grants to the role {role!r}, which the server does not have.",
-    "Create it as your infrastructure code does, or for now: CREATE ROLE {role} NOLOGIN; then run it again. "
-    "To only look at the data: python manage.py restoredb {id} --into NAME",
+    "Create it as your infrastructure code does, or for now: CREATE ROLE {quoted} NOLOGIN; then run it "
+    "again. To only look at the data: python manage.py restoredb {id} --into NAME",
 )
 ENTRIES_LEFT_OUT = FindingType(
     "deploy.B046",
@@ -74,6 +74,13 @@ NOT_KEPT = FindingType(
     "error",
     "There is no database {name!r} that a restore put aside; there is {kept}.",
     "python manage.py restoredb --list-kept",
+)
+NOT_NAMED = FindingType(
+    "deploy.B110",
+    "warning",
+    "What was restored of backup {id} is not what was saved, so it did not get the name {name!r}; it is kept "
+    "as {scratch!r}.",
+    "Look at it there: the next restore or deploy drops it.",
 )
 TABLE_UNKNOWN = FindingType(
     "deploy.B049",

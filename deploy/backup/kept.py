@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deploy.conf import DeployConf
+from deploy.databases.postgresql import literal
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
@@ -16,6 +17,7 @@ from .engines import Engine, engine_of
 from .findings import NOT_REPLACED, REPLACED, SETTINGS_LEFT_OUT
 from .findings_of_restore import NOT_KEPT
 
+MOMENT_PATTERN = "YYYYMMDDTHHMMSS"
 _FORMAT = "%Y%m%dT%H%M%S"
 _MOMENT = re.compile(r"\d{8}T\d{6}")
 
@@ -39,11 +41,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class SwapBackPlan:
-    """What swapping back would do: `kept` takes the name `live`, and the live one is kept as `old`."""
+    """What swapping back would do: `kept` takes the name `live`, and the live one is kept as `old`.
+
+    `old` has a pattern for the swap's moment (UTC), which ends as many `connections` as there are now.
+    """
 
     kept: str
     live: str
     old: str
+    connections: int
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data for the report."""
@@ -80,19 +86,26 @@ def require_replaced(conf: DeployConf, name: str) -> str:
     engine = engine_of(conf)
     name = engine.check_name(name)
     if not engine.is_replaced(name):
-        raise Refusal(NOT_REPLACED(name=name, pattern=engine.replaced_name("YYYYMMDDTHHMMSS")))
+        raise Refusal(NOT_REPLACED(name=name, pattern=engine.replaced_name(MOMENT_PATTERN)))
     return name
 
 
-def drop_replaced(conf: DeployConf, name: str, *, guard: Callable[[], None]) -> None:
-    """Drop a database that `replace_database` has put aside; without effect when it is gone.
+def is_kept(conf: DeployConf, name: str) -> bool:
+    """There is a database of this name, which `replace_database` put aside. Raises Refusal (deploy.B016)."""
+    return engine_of(conf).exists(require_replaced(conf, name))
+
+
+def drop_replaced(conf: DeployConf, name: str, *, guard: Callable[[], None]) -> bool:
+    """Drop a database that `replace_database` has put aside; returns whether there was one.
 
     Raises:
         Refusal: deploy.B016 for any other name.
     """
-    name = require_replaced(conf, name)
+    there = is_kept(conf, name)
     guard()
-    engine_of(conf).drop(name)
+    engine = engine_of(conf)
+    engine.drop(engine.check_name(name))
+    return there
 
 
 def plan_swap_back(conf: DeployConf, name: str) -> SwapBackPlan:
@@ -107,7 +120,12 @@ def plan_swap_back(conf: DeployConf, name: str) -> SwapBackPlan:
     if name not in engine.replaced():
         others = ", ".join(kept.name for kept in list_kept(conf)) or "none"
         raise Refusal(NOT_KEPT(name=name, kept=others))
-    return SwapBackPlan(kept=name, live=engine.database_name(), old=kept_name(engine))
+    return SwapBackPlan(
+        kept=name,
+        live=engine.database_name(),
+        old=engine.replaced_name(MOMENT_PATTERN),
+        connections=engine.connections(),
+    )
 
 
 def swap_back(
@@ -129,8 +147,9 @@ def swap_back(
         guard()
         if not engine.exists(plan.kept):
             raise Refusal(NOT_KEPT(name=plan.kept, kept="none of that name any more"))
-        left_out = engine.swap(new=plan.kept, old=plan.old)
-    old = plan.old if engine.exists(plan.old) else ""
+        old = kept_name(engine)
+        left_out = engine.swap(new=plan.kept, old=old)
+    old = old if engine.exists(old) else ""
     told_of_swap(step, plan.live, old, left_out, now=f"what was kept as {plan.kept!r}")
     return {"database": plan.live, "swapped_back": plan.kept, "kept_as": old}
 
@@ -140,5 +159,5 @@ def told_of_swap(step: Step, live: str, old: str, left_out: list[str], *, now: s
     if not old:
         return
     if left_out:
-        step.add(SETTINGS_LEFT_OUT(live=live, settings=", ".join(left_out), old=old))
+        step.add(SETTINGS_LEFT_OUT(live=live, settings=", ".join(left_out), quoted=literal(old)))
     step.add(REPLACED(live=live, now=now, old=old))

@@ -16,7 +16,7 @@ from deploy.reporting.report import Step
 from .engines import Engine, engine_of
 from .findings import WRONG_ENGINE
 from .findings_of_restore import RESTORED_KEPT
-from .kept import kept_name, told_of_swap
+from .kept import MOMENT_PATTERN, kept_name, told_of_swap
 from .manifest import Manifest
 from .restore import fill
 from .scratch import scratch_prefix
@@ -29,7 +29,9 @@ class ReplacePlan:
     Attributes:
         backup, source: the backup's id and whose it is.
         live: the database that is replaced. new: where the backup is restored first.
-        old: the name under which the live one is kept; empty when there is no live one.
+        old: the name under which the live one is kept, with a pattern for the swap's moment (UTC); empty when
+            there is no live one.
+        connections: to the live database now; the swap ends them, with what they have not committed.
         created: the backup's age as ISO 8601, UTC: everything after it is only in `old`.
     """
 
@@ -42,6 +44,7 @@ class ReplacePlan:
     stored_bytes: int
     source: str
     new: str
+    connections: int
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like data for the report."""
@@ -64,7 +67,8 @@ def plan_replace(conf: DeployConf, manifest: Manifest) -> ReplacePlan:
         source=str(manifest.identity),
         live=engine.database_name(),
         new=engine.scratch_name(scratch_prefix(conf), f"restore_{secrets.token_hex(4)}"),
-        old=kept_name(engine) if engine.is_there() else "",
+        old=engine.replaced_name(MOMENT_PATTERN) if engine.is_there() else "",
+        connections=engine.connections(),
         created=manifest.created.isoformat(),
         release=manifest.release,
         rows=sum(manifest.tables.values()),
@@ -102,7 +106,7 @@ def replace_database(
         try:
             _require_equal(step)
             guard()
-            old = plan.old or kept_name(engine)  # a live one may have come meanwhile
+            old = kept_name(engine)  # the name says until when it was live
             left_out = _swap(engine, manifest, plan, old)
         except BaseException:
             engine.drop(plan.new)

@@ -17,6 +17,7 @@ from .catalog import open_archive
 from .contents import differences
 from .engines import Engine, engine_of
 from .findings import DATABASE_EXISTS, WRONG_ENGINE
+from .findings_of_restore import NOT_NAMED
 from .manifest import Manifest, Part
 from .scratch import require_scratch, scratch_prefix
 
@@ -47,8 +48,9 @@ def restore_into(
     a restore that fails leaves none.
 
     Returns:
-        Facts: `database`, `backup`, `tables`, `rows`, `digested_tables`, `raw_bytes`; `restore_seconds`, of
-        which PostgreSQL tells `read_seconds` (from the bucket, unpacked), `load_seconds` (rows),
+        Facts: `database`, `backup`, `tables`, `rows`, `digested_tables`, of these `sampled_tables` by a
+        sample, `raw_bytes`; `restore_seconds`, of which PostgreSQL tells `read_seconds` (from the
+        bucket, unpacked), `load_seconds` (rows),
         `index_seconds` (indexes and constraints) and `analyze_seconds`; `check_seconds` of the comparison;
         `rto_seconds`, from the first byte read to the compared database.
 
@@ -69,9 +71,10 @@ def restore_beside(
 ) -> dict[str, Any]:
     """Restore into the new database `name`, which must not be there; the facts are `restore_into`'s.
 
-    It is filled under a scratch name and renamed when it is whole. Killed before that, a scratch database is
-    left, which the same call clears away, and so does `drop_stale_scratch` (a SQLite file in another folder
-    than the live one's: only the call).
+    It is filled under a scratch name and renamed when it is whole and as it was saved. When it differs, the
+    scratch database stays for a look (deploy.B110) and is the fact `database`. That one, and what is left
+    when this is killed, the same call clears away, and so does `drop_stale_scratch` (a SQLite file in another
+    folder than the live one's: only the call).
 
     Raises:
         Refusal: deploy.B009 when there is one; the others as `restore_into`.
@@ -84,12 +87,24 @@ def restore_beside(
             raise Refusal(DATABASE_EXISTS(name=name))
         engine.drop(filling)
         facts = fill(engine, bucket, manifest, name=filling, step=step)
+        if any(finding.level == "error" for finding in step.findings):
+            step.add(NOT_NAMED(id=manifest.id, name=name, scratch=filling))
+            return facts
         try:
             engine.rename(filling, name)
         except BaseException:
             engine.drop(filling)
             raise
     return {**facts, "database": name}
+
+
+def require_new(conf: DeployConf, name: str) -> str:
+    """The name as `restore_beside` will use it. Raises Refusal: deploy.B009, B014."""
+    engine = engine_of(conf)
+    name = engine.check_name(name)
+    if engine.exists(name):
+        raise Refusal(DATABASE_EXISTS(name=name))
+    return name
 
 
 def fill(
@@ -119,6 +134,7 @@ def fill(
         "backup": manifest.id,
         "tables": len(contents.tables),
         "digested_tables": len(manifest.digests),
+        "sampled_tables": len(manifest.samples),
         "raw_bytes": manifest.raw_bytes,
         **{key: round(value, 3) for key, value in seconds.items()},
         "restore_seconds": round(restored - began, 3),

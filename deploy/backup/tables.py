@@ -75,7 +75,8 @@ def restore_tables(
     clear away; that step is one transaction (PostgreSQL) or one rename (SQLite).
 
     Returns:
-        Facts: `beside`, `backup`, `tables`, `rows`, `digested_tables` and what engines tell in `_seconds`.
+        Facts: `beside`, `backup`, `tables`, `rows`, `digested_tables`, of these `sampled_tables` by a sample,
+        and what engines tell in `_seconds`.
 
     Raises:
         Refusal: deploy.B006, B007 (exit code 1) when a table differs; the others as `restore_into`.
@@ -97,6 +98,7 @@ def restore_tables(
         "tables": len(plan.tables),
         "rows": sum(plan.tables.values()),
         "digested_tables": digested,
+        "sampled_tables": len(manifest.samples.keys() & plan.tables.keys()),
         **{key: round(value, 3) for key, value in seconds.items()},
     }
 

@@ -31,7 +31,7 @@ NO_CREATEDB = FindingType(
     "deploy.D006",
     "error",
     "The role {role!r} may not create databases, so a backup cannot be restored beside the live one.",
-    "As a superuser, on Cloud SQL as the user postgres: ALTER ROLE {role} CREATEDB;",
+    "As a superuser, on Cloud SQL as the user postgres: ALTER ROLE {quoted} CREATEDB;",
 )
 NOT_CREATED = FindingType(
     "deploy.D007",
@@ -44,7 +44,7 @@ IN_USE = FindingType(
     "error",
     "The database {name!r} is still in use by {users}, whose connections could not be ended.",
     "Stop those clients, or as a superuser: SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE datname = '{name}';",
+    "WHERE datname = {quoted};",
 )
 BUSY = FindingType(
     "deploy.D009",
@@ -101,6 +101,16 @@ _ACTUAL_VERSION = "pg_database_collation_actual_version(d.oid)"
 _ACTUAL_VERSION_BEFORE_15 = """(
     SELECT max(pg_collation_actual_version(c.oid)) FROM pg_collation c
     WHERE c.collprovider = 'c' AND c.collcollate = d.datcollate AND c.collencoding IN (-1, d.encoding))"""
+
+
+def identifier(name: str) -> str:
+    """The name of a role or the like, for a statement that a person pastes."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def literal(text: str) -> str:
+    """The text as a value, for a statement that a person pastes."""
+    return "'{}'".format(text.replace("'", "''"))
 
 
 def database_name(alias: str) -> str:
@@ -186,6 +196,14 @@ def names_starting_with(connection: Connection[Any], prefix: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
+def count_connections(connection: Connection[Any], name: str) -> int:
+    """How many clients are connected to the database."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'", [name]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def size_bytes(connection: Connection[Any], name: str) -> int:
     """Of the database on disk; 0 when it is gone, or when our role may not connect to it."""
     row = connection.execute(
@@ -213,7 +231,7 @@ def require_createdb(connection: Connection[Any]) -> None:
         "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user"
     ).fetchone()
     if may and not may[0]:
-        raise Refusal(NO_CREATEDB(role=may[1]))
+        raise Refusal(NO_CREATEDB(role=may[1], quoted=identifier(may[1])))
 
 
 def create(connection: Connection[Any], name: str, like: Mapping[str, str | None]) -> None:

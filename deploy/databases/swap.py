@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploy.reporting.findings import Refusal
 
-from .postgresql import IN_USE, connect_maintenance, exists
+from .postgresql import IN_USE, connect_maintenance, exists, literal
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -88,7 +88,7 @@ def _unused(alias: str, names: Sequence[str], act: Callable[[Connection[Any]], _
             [list(names)],
         ).fetchall()
     named = "; ".join(str(user) for (user,) in users) or "prepared transactions"
-    raise Refusal(IN_USE(name=names[0], users=named))
+    raise Refusal(IN_USE(name=names[0], users=named, quoted=literal(names[0])))
 
 
 def _rename(connection: Connection[Any], before: str, after: str) -> None:

@@ -14,7 +14,10 @@ from django.core.management.base import CommandError
 from django.test import override_settings
 
 from deploy.conf import DeployConf
+from deploy.databases import postgresql as server
 from deploy.management.backups.listing import _short
+
+from .conftest import ALIAS
 
 Query = Callable[..., list[Any]]
 Names = Callable[[str], set[str]]
@@ -32,11 +35,17 @@ def command(conf: DeployConf) -> Callable[..., tuple[int, dict[str, Any]]]:
         "SCRATCH_PREFIX": conf.scratch_prefix,
     }
 
-    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+    def run(*arguments: str, errors: io.StringIO | None = None) -> tuple[int, dict[str, Any]]:
         out, code = io.StringIO(), 0
         with override_settings(DEPLOY=wanted):
             try:
-                call_command(*arguments, "--format", "json", stdout=out, stderr=io.StringIO())
+                call_command(
+                    *arguments,
+                    "--format",
+                    "json",
+                    stdout=out,
+                    stderr=io.StringIO() if errors is None else errors,
+                )
             except SystemExit as end:
                 code = int(end.code or 0)
         return code, json.loads(out.getvalue())
@@ -100,6 +109,9 @@ def test_from_backup_to_restore_and_prune(
     assert (code, step_of(report, "plan")["facts"]["live"]) == (0, awkward)
     assert databases(awkward) == {awkward}
 
+    for taken, found in ((awkward, "deploy.B009"), ("postgres", "deploy.B014")):
+        code, report = command("restoredb", first, "--into", taken, "--dry-run")
+        assert (code, ids(report)) == (2, [found])
     code, report = command("restoredb", first, "--into", f"{awkward}_look")
     assert (code, len(query("SELECT name FROM ONLY animal", f"{awkward}_look"))) == (0, 1)
 
@@ -123,7 +135,10 @@ def test_from_backup_to_restore_and_prune(
 
     assert command("restoredb", "--drop-old", old, "--dry-run")[0] == 0
     assert old in databases(awkward)
-    assert command("restoredb", "--drop-old", old)[0] == 0
+    code, report = command("restoredb", "--drop-old", old)
+    assert (code, step_of(report, "drop")["facts"]) == (0, {"dropped": old})
+    code, report = command("restoredb", "--drop-old", old)
+    assert (code, step_of(report, "drop")["facts"]) == (0, {"was_not_there": old})
     assert databases(awkward) == {awkward, f"{awkward}_look"}
 
     assert command("backups", "prune", "--keep", "1", "--dry-run")[1]["steps"][0]["facts"]["delete"] == []
@@ -198,12 +213,15 @@ def test_the_question_is_asked_when_no_live_view_can_paint_over_it(
 ) -> None:
     command("backupdb")
     running: list[str] = []
+    asked: list[str] = []
+    errors = io.StringIO()
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
         def readline(self, *_: Any) -> str:
+            asked.append(errors.getvalue())
             running.extend(started.difference(finished))
             return "no\n"
 
@@ -213,7 +231,9 @@ def test_the_question_is_asked_when_no_live_view_can_paint_over_it(
     monkeypatch.setattr(f"{listener}.step_started", lambda _, step: started.add(step.name), raising=False)
     monkeypatch.setattr(f"{listener}.step_finished", lambda _, step: finished.add(step.name), raising=False)
     monkeypatch.setattr("sys.stdin", Terminal())
-    assert command("restoredb", "latest")[0] == 2
+    with server.connect(ALIAS):
+        assert command("restoredb", "latest", errors=errors)[0] == 2
+    assert " now, are ended at once; what they have not committed is lost." in asked[0]
     assert "plan" in started
     assert running == []
 

@@ -50,17 +50,19 @@ def test_the_kept_database_is_the_live_one_again(
     with server.connect(ALIAS):  # somebody is connected: drained
         facts = backup.swap_back(conf, plan, guard=no_guard, step=step)
 
-    assert facts == {"database": awkward, "swapped_back": kept, "kept_as": plan.old}
+    old = facts["kept_as"]
+    assert facts == {"database": awkward, "swapped_back": kept, "kept_as": old}
+    assert plan.old == f"{awkward}_before_YYYYMMDDTHHMMSS"
     assert animals(query) == ["cat", "late"]
-    assert animals(query, plan.old) == ["after", "cat"]
+    assert animals(query, old) == ["after", "cat"]
     assert query("SHOW work_mem") == [("7MB",)]
-    assert databases(awkward) == {awkward, plan.old}
+    assert databases(awkward) == {awkward, old}
     assert [finding.id for finding in step.findings] == ["deploy.B017"]
-    assert f"--swap-back {plan.old} --yes-replace {awkward}" in step.findings[0].hint
+    assert f"--swap-back {old} --yes-replace {awkward}" in step.findings[0].hint
     with pytest.raises(Refusal) as refused:  # the same again: it is done
         backup.plan_swap_back(conf, kept)
     assert refused.value.findings[0].id == "deploy.B048"
-    assert plan.old in refused.value.findings[0].message
+    assert old in refused.value.findings[0].message
     with pytest.raises(Refusal) as refused:
         backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))
     assert refused.value.findings[0].id == "deploy.B048"
@@ -141,12 +143,28 @@ def test_a_sqlite_file_is_swapped_back(
     assert (rows(), rows(Path(kept.name))) == ([(1,)], [(1,), (2,)])
 
     plan = backup.plan_swap_back(conf, kept.name)
-    backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))
+    old = backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))["kept_as"]
 
-    assert (rows(), rows(Path(plan.old))) == ([(1,), (2,)], [(1,)])
-    assert [left.name for left in backup.list_kept(conf)] == [plan.old]
+    assert (rows(), rows(Path(old))) == ([(1,), (2,)], [(1,)])
+    assert [left.name for left in backup.list_kept(conf)] == [old]
     link = live.with_name("db_before_20200101T000000.sqlite3")
     link.hardlink_to(live)  # as a swap that was killed between its two steps leaves it
-    assert [left.name for left in backup.list_kept(conf)] == [plan.old]
+    assert [left.name for left in backup.list_kept(conf)] == [old]
     with pytest.raises(Refusal):
         backup.plan_swap_back(conf, str(link))
+
+
+def test_the_name_says_until_when_it_was_live(
+    conf: DeployConf, awkward: str, kept: str, no_guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime
+
+    from deploy.backup import kept as module
+
+    plan = backup.plan_swap_back(conf, kept)
+    clock = type("Clock", (datetime,), {"now": lambda _zone: datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)})
+    monkeypatch.setattr(module, "datetime", clock)  # the plan was made, and asked about, long before
+
+    facts = backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))
+
+    assert facts["kept_as"] == f"{awkward}_before_20310506T070809"

@@ -243,9 +243,9 @@ def test_killed_while_it_is_swapped_back(
     assert databases(awkward) == {awkward, kept.name}
     assert query("SELECT name FROM ONLY animal") == [("cat",)]
     plan = backup.plan_swap_back(conf, kept.name)
-    backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))
+    facts = backup.swap_back(conf, plan, guard=no_guard, step=Step("swap back"))
     assert len(query("SELECT name FROM ONLY animal")) == 2
-    assert databases(awkward) == {awkward, plan.old}
+    assert databases(awkward) == {awkward, facts["kept_as"]}
 
 
 def test_killed_while_tables_are_brought_back(

@@ -152,7 +152,7 @@ def test_an_extension_that_the_role_may_not_create_is_told_before_anything_is_re
 
     assert (found, code) == ("B044", 2)
     assert f"'{plain}' may not create" in message
-    assert f"GRANT cloudsqlsuperuser TO {plain};" in hint
+    assert f'GRANT cloudsqlsuperuser TO "{plain}";' in hint
     assert databases(conf.scratch_prefix) == set()
 
 
@@ -192,7 +192,7 @@ def test_a_role_that_has_grants_and_is_gone_is_named(
 
     (finding,) = error.value.findings
     assert (finding.id, error.value.exit_code) == ("deploy.B045", 1)
-    assert f"CREATE ROLE {role} NOLOGIN;" in finding.hint
+    assert f'CREATE ROLE "{role}" NOLOGIN;' in finding.hint
     assert databases(awkward) == {awkward}
     assert restored(conf, bucket, manifest)[1].findings == []  # without grants it comes back
 

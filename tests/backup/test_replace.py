@@ -506,7 +506,7 @@ def test_without_createdb_the_finding_says_the_grant(
         query(f"DROP ROLE {role}")
 
     assert refused.value.findings[0].id == "deploy.D006"
-    assert f"ALTER ROLE {role} CREATEDB" in refused.value.findings[0].hint
+    assert f'ALTER ROLE "{role}" CREATEDB' in refused.value.findings[0].hint
 
 
 def test_a_locale_that_the_server_lacks_is_a_finding(
@@ -572,3 +572,23 @@ def test_nothing_is_renamed_when_the_lock_on_it_is_lost(
     assert databases(awkward) == before
     with engine.locked(awkward, "replacing"):
         engine.rename(f"{awkward}_new", f"{awkward}_other")
+
+
+def test_what_differs_does_not_get_the_new_name_and_stays_for_a_look(
+    conf: DeployConf, bucket: LocalBucket, awkward: str, manifest: Manifest, query: Query, databases: Names
+) -> None:
+    other = replace(manifest, tables={**manifest.tables, "public.animal": 7})
+    step = Step("restore")
+
+    facts = backup.restore_beside(conf, bucket, other, name=f"{awkward}_look", step=step)
+
+    assert [finding.id for finding in step.findings] == ["deploy.B006", "deploy.B110"]
+    assert facts["database"] in step.findings[1].message
+    assert animals(query, facts["database"]) == ["cat"]
+    assert databases(awkward) == {awkward}
+    assert backup.drop_stale_scratch(conf) == [facts["database"]]
+
+
+def test_the_plan_says_how_many_connections_the_swap_ends(conf: DeployConf, manifest: Manifest) -> None:
+    with server.connect(ALIAS), server.connect(ALIAS):
+        assert backup.plan_replace(conf, manifest).connections == 2

@@ -129,6 +129,7 @@ def compare(conf: DeployConf, manifest: Manifest, clone: Clone, *, step: Step) -
         "tables": len(contents.tables),
         "rows": sum(contents.tables.values()),
         "digested_tables": len(manifest.digests),
+        "sampled_tables": len(manifest.samples),
         "differing_tables": len(in_rows),
         "differing_digests": sum(finding.id == CONTENT_DIFFERS.id for finding in found),
     }

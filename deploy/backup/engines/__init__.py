@@ -117,6 +117,9 @@ class Engine(Protocol):
     def is_named(self, name: str, prefix: str) -> bool:
         """The name is one that `scratch_name(prefix, …)` makes."""
 
+    def connections(self) -> int:
+        """To the live database, now: those that a swap ends."""
+
     def exists(self, name: str) -> bool:
         """There is a database of this name."""
 

@@ -87,6 +87,10 @@ class PostgreSQL:
     def is_named(self, name: str, prefix: str) -> bool:
         return name.startswith(prefix) and name != self.database_name()
 
+    def connections(self) -> int:
+        with server.connect_maintenance(self.alias) as connection:
+            return server.count_connections(connection, self.database_name())
+
     def exists(self, name: str) -> bool:
         with server.connect_maintenance(self.alias) as connection:
             return server.exists(connection, name)

@@ -20,6 +20,7 @@ from deploy.backup.spool import spooled
 from deploy.conf import DeployConf
 from deploy.databases.child_process import ClientProgram, running
 from deploy.databases.client_tools import Tool, libpq_environment, role_options
+from deploy.databases.postgresql import identifier
 from deploy.reporting.findings import Finding, Refusal
 
 if TYPE_CHECKING:
@@ -145,9 +146,11 @@ class Loader:
         if found := re.search(r'permission denied to create extension "([^"]+)"', reason):
             alias = self.conf.database
             role = connections[alias].settings_dict["USER"]
-            return EXTENSION_REFUSED(id=manifest.id, name=found[1], role=role, alias=alias)
+            return EXTENSION_REFUSED(
+                id=manifest.id, name=found[1], role=role, quoted=identifier(role), alias=alias
+            )
         if found := re.search(r'extension "([^"]+)" is not available', reason):
             return EXTENSION_MISSING(id=manifest.id, name=found[1], major=self.tool.major, package=found[1])
         if found := re.search(r'role "([^"]+)" does not exist', reason):
-            return ROLE_MISSING(id=manifest.id, role=found[1])
+            return ROLE_MISSING(id=manifest.id, role=found[1], quoted=identifier(found[1]))
         return RESTORE_FAILED(tool=self.tool.path.name, id=manifest.id, database=self.name, reason=reason)

@@ -66,7 +66,8 @@ def require_extensions(connection: Connection[Any], alias: str, manifest: Manife
             major = server.major(connection)
             found.append(EXTENSION_MISSING(id=manifest.id, name=name, major=major, package=name))
         elif not privileged and not offered[name]:
-            found.append(EXTENSION_REFUSED(id=manifest.id, name=name, role=role, alias=alias))
+            quoted = server.identifier(role)
+            found.append(EXTENSION_REFUSED(id=manifest.id, name=name, role=role, quoted=quoted, alias=alias))
     if found:
         raise Refusal(*found)
 

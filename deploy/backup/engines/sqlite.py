@@ -178,6 +178,9 @@ class SQLite:
         path = Path(name)
         return path.parent == self.live.parent and path.name.startswith(prefix) and path != self.live
 
+    def connections(self) -> int:
+        return 0  # a swap ends none: it is refused while another process has the file
+
     def exists(self, name: str) -> bool:
         # A journal without its file counts: SQLite would play it into whatever gets the name.
         return any(os.path.lexists(name + companion) for companion in ("", *_COMPANIONS))

@@ -64,10 +64,9 @@ class Command(DeployCommand):
 
 def _jobs(text: str) -> int:
     """Of 1 to 32, as in the settings."""
-    jobs = int(text)
-    if not 1 <= jobs <= MOST_JOBS:
-        raise ArgumentTypeError(f"{jobs} is not between 1 and {MOST_JOBS}")
-    return jobs
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_JOBS):
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_JOBS}")
+    return int(text)
 
 
 def _unguarded() -> None:

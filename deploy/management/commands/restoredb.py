@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.command import DeployCommand
+from deploy.management.command import DeployCommand, seconds
+
+if TYPE_CHECKING:
+    from deploy.releases.session import Session
 
 
 class Command(DeployCommand):
@@ -76,6 +81,7 @@ class Command(DeployCommand):
             metavar="ENVIRONMENT",
             help="Take another environment's backup.",
         )
+        parser.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
         parser.add_argument("--dry-run", action="store_true", help="Say what would be done; change nothing.")
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
@@ -85,7 +91,7 @@ class Command(DeployCommand):
         elif options["swap_back"]:
             self._swap_back(conf, options)
         elif options["drop_old"]:
-            self._drop_old(conf, options["drop_old"], dry_run=options["dry_run"])
+            self._drop_old(conf, options)
         elif options["into"]:
             self._into(conf, options)
         elif options["into_schema"]:
@@ -108,8 +114,9 @@ class Command(DeployCommand):
             step.facts.update(plan.as_dict())
         if options["dry_run"]:
             return
-        self._confirm(plan.live, f"Backup {manifest.id}", manifest.id, options["yes_replace"])
-        with session.locked(self.report, "restoredb") as guard, self.report.step("restore") as step:
+        what, given = f"Backup {manifest.id}", options["yes_replace"]
+        self._confirm(plan.live, what, manifest.id, given, users=plan.connections)
+        with self._locked(session, options) as guard, self.report.step("restore") as step:
             backup.drop_stale_scratch(conf)
             step.facts.update(
                 backup.replace_database(conf, session.bucket, manifest, guard=guard, step=step, plan=plan)
@@ -125,12 +132,17 @@ class Command(DeployCommand):
             step.facts.update(plan.as_dict())
         if options["dry_run"]:
             return
-        again = f"--swap-back {plan.kept}"
-        self._confirm(plan.live, f"The kept database {plan.kept!r}", again, options["yes_replace"])
-        with session.locked(self.report, "restoredb") as guard, self.report.step("swap back") as step:
+        what, again = f"The kept database {plan.kept!r}", f"--swap-back {plan.kept}"
+        self._confirm(plan.live, what, again, options["yes_replace"], users=plan.connections)
+        with self._locked(session, options) as guard, self.report.step("swap back") as step:
             step.facts.update(backup.swap_back(conf, plan, guard=guard, step=step))
 
-    def _confirm(self, live: str, what: str, arguments: str, given: str | None) -> None:
+    def _locked(
+        self, session: Session, options: dict[str, Any]
+    ) -> AbstractContextManager[Callable[[], None]]:
+        return session.locked(self.report, "restoredb", wait_seconds=options["wait_for_lock"])
+
+    def _confirm(self, live: str, what: str, arguments: str, given: str | None, *, users: int) -> None:
         """Have the live database's name typed. Outside a step, whose live view would paint over it."""
         from deploy.backup.findings import NOT_CONFIRMED
         from deploy.reporting.findings import Refusal
@@ -141,6 +153,9 @@ class Command(DeployCommand):
         elif given is None:
             # Plain: Django's own style for errors is red, whatever NO_COLOR says.
             self.stderr.write(f"{what} will replace the database {live!r}.", str)
+            if users:
+                ended = f"Connections to it, {users} now, are ended at once"
+                self.stderr.write(f"{ended}; what they have not committed is lost.", str)
             self.stderr.write("Type the database's name to go on: ", str, ending="")
             self.stderr.flush()
             given = sys.stdin.readline().strip()
@@ -158,7 +173,8 @@ class Command(DeployCommand):
                 conf, bucket, options["backup"], environment=options["from_environment"]
             )
             step.extend(backup.require_readable(conf, manifest))
-            step.facts.update(backup=manifest.id, source=str(manifest.identity), new=options["into"])
+            new = backup.require_new(conf, options["into"])
+            step.facts.update(backup=manifest.id, source=str(manifest.identity), new=new)
         if options["dry_run"]:
             return
         with self.report.step("restore") as step:
@@ -181,18 +197,19 @@ class Command(DeployCommand):
         with self.report.step("restore") as step:
             step.facts.update(backup.restore_tables(conf, bucket, manifest, plan, step=step))
 
-    def _drop_old(self, conf: DeployConf, name: str, *, dry_run: bool) -> None:
+    def _drop_old(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy import backup
         from deploy.releases.session import Session
 
-        if dry_run:
+        name = options["drop_old"]
+        if options["dry_run"]:
             with self.report.step("plan") as step:
-                step.facts["drop"] = backup.require_replaced(conf, name)
+                step.facts["drop" if backup.is_kept(conf, name) else "was_not_there"] = name
             return
         session = Session.open(conf)
-        with session.locked(self.report, "restoredb") as guard, self.report.step("drop") as step:
-            backup.drop_replaced(conf, name, guard=guard)
-            step.facts["dropped"] = name
+        with self._locked(session, options) as guard, self.report.step("drop") as step:
+            there = backup.drop_replaced(conf, name, guard=guard)
+            step.facts["dropped" if there else "was_not_there"] = name
 
     def _list_kept(self, conf: DeployConf) -> None:
         from deploy import backup
