@@ -281,3 +281,22 @@ def test_a_list_for_people_calls_a_backup_by_its_moment_which_names_it(
     short = _short(row)
     assert (code, short["release"]) == (0, "a-release-o…")
     assert command("backups", "show", short["backup"])[1]["steps"][0]["facts"]["backup"] == row["backup"]
+
+
+def test_restoredb_makes_a_live_database_anew_that_is_gone(
+    command: Callable[..., tuple[int, dict[str, Any]]], awkward: str, query: Query, databases: Names
+) -> None:
+    from deploy.databases import postgresql as server
+
+    assert command("backupdb")[0] == 0
+    with server.connect_maintenance("default") as connection:
+        server.drop(connection, awkward)
+
+    planned, plan = command("restoredb", "latest", "--dry-run")
+    code, report = command("restoredb", "latest", "--yes-replace", awkward)
+
+    assert (planned, code) == (0, 0)
+    assert step_of(plan, "plan")["facts"]["old"] == ""
+    assert step_of(report, "restore")["facts"]["kept_as"] == ""
+    assert databases(awkward) == {awkward}
+    assert query("SELECT name FROM ONLY animal") == [("cat",)]
