@@ -103,8 +103,8 @@ class BackupCheck(Check):
         except BucketError:
             step.skip("the bucket did not answer; the check bucket says why")
             return
-        except Refusal:
-            step.skip("the database has no name yet; the check database says why")
+        except Refusal as refusal:  # whose backups to look for is not known
+            step.skip("; ".join(one.message.rstrip(".") for one in refusal.findings))
             return
         step.facts.update(age.as_dict())
         # A deploy takes a backup of its own: that yesterday's is missing must be known, and stops nothing.

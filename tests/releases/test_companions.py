@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from deploy.backup import engines
 from deploy.backup.companions.beside import COMPANION_FAILED
 from deploy.conf import DeployConf
+from deploy.databases.client_tools import UNSUPPORTED_ENGINE
+from deploy.releases.backed_up import BackupCheck
 from deploy.releases.companions import judged
+from deploy.reporting.findings import Refusal
+from deploy.reporting.report import Step
 
 from .project import Project, drop_database, make_project, step_of
 
@@ -70,3 +75,17 @@ def test_a_strict_companion_stops_the_deploy_without_another_dump(strict: Projec
 def test_a_companion_that_failed_warns(conf: DeployConf) -> None:
     failed = COMPANION_FAILED(companion="firestore", kind="KeyError", where="x:1")
     assert [one.level for one in judged(conf, [failed])] == ["warning"]
+
+
+def test_the_check_of_the_newest_backup_says_why_it_was_skipped(
+    conf: DeployConf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: DeployConf) -> None:
+        raise Refusal(UNSUPPORTED_ENGINE(engine="django.db.backends.mysql"))
+
+    monkeypatch.setattr(engines, "engine_of", refuse)
+    step = Step("backup_age")
+    BackupCheck().run(conf, step)
+    assert step.skipped is not None
+    assert "django.db.backends.mysql" in step.skipped
+    assert "no name yet" not in step.skipped

@@ -10,6 +10,14 @@ CLIENT_MISSING = FindingType(
     "Cloud SQL's instance {instance} needs google-api-python-client: its module {module} is not there.",
     "pip install 'google-api-python-client>=2.202,<3'",
 )
+SHARED = FindingType(
+    "deploy.B118",
+    "info",
+    "Cloud SQL's backup {backup} of {instance} was begun for {other}, {seconds} s before this backup's "
+    "snapshot.",
+    "To have one of its own, when no other backup runs: python manage.py backupdb",
+    why="A backup that was killed, or that still runs, had begun it; what was written since is not in it.",
+)
 FORBIDDEN = FindingType(
     "deploy.B086",
     "error",

@@ -91,6 +91,11 @@ def keepers(conf: DeployConf) -> list[Keeper]:
         from .media import MediaKeeper
 
         found.append(MediaKeeper(conf))
+    # Before Firestore, which can still be read as of the snapshot: this one is of when it begins.
+    if conf.backup.cloud_sql and conf.backup.cloud_sql.on_demand:
+        from .cloudsql import CloudSQLKeeper
+
+        found.append(CloudSQLKeeper(conf.backup.cloud_sql))
     if conf.backup.firestore and conf.backup.firestore.managed_export:
         from .firestore_managed import ManagedFirestoreKeeper
 
@@ -99,10 +104,6 @@ def keepers(conf: DeployConf) -> list[Keeper]:
         from .firestore import FirestoreKeeper
 
         found.append(FirestoreKeeper(conf.backup.firestore))
-    if conf.backup.cloud_sql and conf.backup.cloud_sql.on_demand:
-        from .cloudsql import CloudSQLKeeper
-
-        found.append(CloudSQLKeeper(conf.backup.cloud_sql))
     return found
 
 

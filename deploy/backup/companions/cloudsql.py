@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deploy.backup.cloudsql.connection import EDITOR, connected, instance_of
-from deploy.backup.cloudsql.findings import STILL_RUNNING
+from deploy.backup.cloudsql.findings import SHARED, STILL_RUNNING
 from deploy.backup.cloudsql.on_demand import PACE, Taken, take
 from deploy.backup.cloudsql.operations import Admin, Pace
 from deploy.backup.manifest import Companion
@@ -57,6 +57,9 @@ class CloudSQLKeeper:
                 self.kind, datetime.now(UTC), None, facts | {"state": "failed", "reason": reason}
             )
         run = taken.run
+        early = (folder.created - run.moment).total_seconds()
+        if taken.taken_for != folder.backup_id and early > 0:
+            step.add(SHARED(backup=run.id, instance=instance, other=taken.taken_for, seconds=round(early, 3)))
         if run.is_unfinished:
             step.add(
                 STILL_RUNNING(

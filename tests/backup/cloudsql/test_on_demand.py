@@ -188,8 +188,11 @@ def test_goes_on_with_what_a_killed_run_began(
         assert (hasty.facts["state"], hasty.facts["backup"]) == ("running", run["id"])
         run["status"] = "SUCCESSFUL"
 
-    companion = CloudSQLKeeper(cloud_sql, QUICK).keep(folder, Step("backup"))
+    told = Step("backup")
+    companion = CloudSQLKeeper(cloud_sql, QUICK).keep(folder, told)
 
+    assert [(one.id, one.level) for one in told.findings] == [("deploy.B118", "info")]
+    assert killed in told.findings[0].message
     assert server.calls.count("backupRuns.insert") == 0
     assert companion.facts["taken_for"] == killed != folder.backup_id
     assert companion.facts["state"] == "stored"

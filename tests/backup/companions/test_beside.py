@@ -13,12 +13,13 @@ import pytest
 from django.apps import apps
 
 from deploy import backup
-from deploy.backup.companions import Abandoned, Folder
+from deploy.backup.companions import Abandoned, Folder, keepers
 from deploy.backup.companions.beside import Beside
 from deploy.backup.manifest import Companion
 from deploy.buckets.base import BucketError
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
+from deploy.conf_backup import CloudSQLConf, FirestoreConf
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
@@ -188,3 +189,11 @@ def test_a_backup_holds_its_companions_and_their_skew(
         "media.jsonl.zst",
         "manifest.json",
     }
+
+
+def test_what_is_of_its_own_moment_comes_before_what_shows_the_snapshots(conf: DeployConf) -> None:
+    firestore = FirestoreConf("p", "(default)", "gs://exports", portable=True, endpoint="", admin_endpoint="")
+    cloud_sql = CloudSQLConf("p", "i", on_demand=True, clone_over_bytes=0, endpoint="")
+    asked = replace(conf, backup=replace(conf.backup, firestore=firestore, cloud_sql=cloud_sql))
+    kinds = [keeper.kind for keeper in keepers(asked)]
+    assert kinds == ["configuration", "cloudsql", "firestore-managed", "firestore"]
