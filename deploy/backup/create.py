@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from deploy.buckets import Bucket
 from deploy.buckets.lost_answers import put_surely, stat_surely
@@ -51,15 +50,22 @@ def create_backup(
     engine = engine_of(conf)
     identity = Identity(conf.project, conf.environment, engine.database_name())
     recipients = require_recipients(conf)
-    began, created = time.monotonic(), datetime.now(UTC)
-    backup_id = new_id(created, release)
     guard()
-    folder = Folder(
-        bucket, identity, backup_id, created, conf.backup.compression_level, guard, recipients=recipients
-    )
-    with Beside(keepers(conf), folder, step) as beside:
+    with Beside(keepers(conf), step) as beside:
         with engine.source() as source:
-            beside.start(source.snapshot, stop=source.stop)
+            began, created = time.monotonic(), source.moment
+            backup_id = new_id(created, release)
+            folder = Folder(
+                bucket,
+                identity,
+                backup_id,
+                created,
+                conf.backup.compression_level,
+                guard,
+                snapshot=source.snapshot,
+                recipients=recipients,
+            )
+            beside.start(folder, stop=source.stop)
             parts, facts = store_parts(
                 bucket,
                 identity,
@@ -71,6 +77,7 @@ def create_backup(
                 step=step,
                 recipients=recipients,
             )
+            seconds = time.monotonic() - began
             beside.release()
         companions = beside.finish()
     manifest = Manifest(
@@ -84,7 +91,7 @@ def create_backup(
         release=release,
         commit=commit,
         created=created,
-        duration_seconds=round(time.monotonic() - began, 3),
+        duration_seconds=round(seconds, 3),
         parts=parts,
         tables=facts.contents.tables,
         digests=facts.contents.digests,

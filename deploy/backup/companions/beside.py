@@ -40,10 +40,8 @@ class Beside:
     gets the keepers' findings; their progress shows once the archives have none of their own.
     """
 
-    def __init__(self, keepers: Sequence[Keeper], folder: Folder, step: Step) -> None:
+    def __init__(self, keepers: Sequence[Keeper], step: Step) -> None:
         self._keepers = keepers
-        self._guarded = _Guarded(folder.guard)
-        self._folder = replace(folder, guard=self._guarded)
         self._step = step
         self._forward = _Forward(step)
         self._own_step = Step(step.name, _listener=self._forward)
@@ -54,6 +52,8 @@ class Beside:
         self._released = threading.Event()
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], None] = lambda: None
+        self._stopped = threading.Event()
+        self._guarded = _Guarded(lambda: None)
 
     def __enter__(self) -> Beside:
         return self
@@ -62,20 +62,21 @@ class Beside:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         cause = self._failed  # read before they are stopped
-        self._folder.stopped.set()
+        self._stopped.set()
         if self._thread is not None:
             self._thread.join()
         if cause is not None and cause is not error and isinstance(error, Exception):
             raise cause from None  # the dump failed because it was stopped
 
-    def start(self, snapshot: str, *, stop: Callable[[], None] = lambda: None) -> None:
-        """Begin, with what lets another connection read the dump's snapshot.
+    def start(self, folder: Folder, *, stop: Callable[[], None] = lambda: None) -> None:
+        """Begin, with the snapshot that the dump reads in `folder`.
 
         Args:
             stop: ends the dump, whatever thread calls it; called when the backup can't go on.
         """
         self._stop = stop
-        folder = replace(self._folder, snapshot=snapshot)
+        self._stopped, self._guarded = folder.stopped, _Guarded(folder.guard)
+        folder = replace(folder, guard=self._guarded)
         self._thread = threading.Thread(
             target=self._run, args=(folder,), name="backup-companions", daemon=True
         )

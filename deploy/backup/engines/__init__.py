@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from deploy.backup.archive import Readable
@@ -54,10 +55,12 @@ class Source(Protocol):
         streams: to be read side by side; the first holds the schema.
         snapshot: where the same moment can be read again as long as the source is open: the exported
             snapshot's id, or the path of a copy.
+        moment: UTC, of that moment: by the server's clock, where there is a server.
     """
 
     streams: tuple[Stream, ...]
     snapshot: str
+    moment: datetime
 
     @property
     def expected_bytes(self) -> int:

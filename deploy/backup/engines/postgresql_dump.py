@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,10 @@ def dump(conf: DeployConf) -> Iterator[Dump]:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.autocommit = False
-        row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+        # The clock right after the snapshot: what was committed before it was taken is in it.
+        row = connection.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
         assert row is not None  # noqa: S101 – a function call has one row
-        snapshot = str(row[0])
+        snapshot, moment = str(row[0]), row[1].astimezone(UTC)
         tool = _tool(conf, server.major(connection))
         try:
             # What is asked of a table's size waits for locks as its rows do. One process needs to know none.
@@ -94,7 +96,7 @@ def dump(conf: DeployConf) -> Iterator[Dump]:
         counting = Counting(connection, conf.backup.digest_limit_bytes)
         counted = pool.submit(counting.run)
         try:
-            yield Dump(conf, snapshot, connection, tool, programs, groups, counting, counted, before)
+            yield Dump(conf, snapshot, moment, connection, tool, programs, groups, counting, counted, before)
         finally:
             if not counted.done():
                 connection.cancel_safe()
@@ -126,6 +128,7 @@ class Dump:
         self,
         conf: DeployConf,
         snapshot: str,
+        moment: datetime,
         connection: Connection[Any],
         tool: Tool,
         programs: Sequence[ClientProgram],
@@ -135,6 +138,7 @@ class Dump:
         before: dict[str, Position],
     ) -> None:
         self.snapshot = snapshot
+        self.moment = moment
         self._conf = conf
         self._connection = connection
         self._tool = tool

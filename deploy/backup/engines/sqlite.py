@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -81,9 +82,10 @@ class SQLite:
                 copy.touch(mode=0o600, exist_ok=False)
                 # The API waits while a writer has the file, and reads from one snapshot.
                 with closing(self._open_live()) as live, closing(sqlite3.connect(copy)) as target:
+                    moment = datetime.now(UTC)
                     live.backup(target, progress=_patience(self.live))
                 with copy.open("rb") as stream:
-                    yield _Copy(copy, stream)
+                    yield _Copy(copy, stream, moment)
             finally:
                 self.drop(str(copy))
 
@@ -283,7 +285,8 @@ class SQLite:
 class _Copy:
     """The source: the copied file."""
 
-    def __init__(self, path: Path, stream: Readable) -> None:
+    def __init__(self, path: Path, stream: Readable, moment: datetime) -> None:
+        self.moment = moment
         self.streams: tuple[Stream, ...] = (Stream(stream, lambda: None),)
         self.expected_bytes = path.stat().st_size
         self.snapshot = str(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 from django.apps import apps
 
 from deploy import backup
+from deploy.backup import create
 from deploy.backup.companions import Abandoned, Folder, keepers
 from deploy.backup.companions.beside import Beside
+from deploy.backup.engines import Source
+from deploy.backup.engines.postgresql import PostgreSQL
 from deploy.backup.manifest import Companion
 from deploy.buckets.base import BucketError
 from deploy.buckets.local import LocalBucket
@@ -46,8 +50,8 @@ def test_only_those_that_read_the_snapshot_hold_it(folder: Folder) -> None:
     reader = Fake(reads_snapshot=True)
     other = Fake(lambda folder, step: may_end.wait(60))
     step = Step("backup")
-    with Beside([reader, other], folder, step) as beside:
-        beside.start("the snapshot")
+    with Beside([reader, other], step) as beside:
+        beside.start(replace(folder, snapshot="the snapshot"))
         beside.release()  # returns although the other one is under way
         may_end.set()
         assert [one.kind for one in beside.finish()] == ["fake", "fake"]
@@ -58,8 +62,8 @@ def test_what_a_keeper_raises_is_raised_by_whoever_waits(folder: Folder) -> None
     def fail(folder: Folder, step: Step) -> None:
         raise Refusal(exit_code=2)
 
-    with Beside([Fake(fail)], folder, Step("backup")) as beside:
-        beside.start("")
+    with Beside([Fake(fail)], Step("backup")) as beside:
+        beside.start(folder)
         with pytest.raises(Refusal):
             beside.finish()
 
@@ -69,8 +73,8 @@ def test_what_a_keeper_does_not_expect_costs_its_companion_only(folder: Folder) 
         raise KeyError("a secret")
 
     step = Step("backup")
-    with Beside([Fake(fail, kind="bad"), Fake()], folder, step) as beside:
-        beside.start("")
+    with Beside([Fake(fail, kind="bad"), Fake()], step) as beside:
+        beside.start(folder)
         bad, good = beside.finish()
     assert (bad.kind, bad.facts, good.kind) == ("bad", {"state": "failed", "reason": "KeyError"}, "fake")
     (finding,) = step.findings
@@ -90,8 +94,8 @@ def test_what_the_backup_cannot_go_on_without_stops_the_dump_and_is_the_cause(
     stopped = threading.Event()
 
     def dump() -> None:
-        with Beside([Fake(fail)], folder, Step("backup")) as beside:
-            beside.start("", stop=stopped.set)
+        with Beside([Fake(fail)], Step("backup")) as beside:
+            beside.start(folder, stop=stopped.set)
             assert stopped.wait(60)
             raise OSError("the dump was stopped")
 
@@ -104,10 +108,8 @@ def test_what_the_guard_raises_is_never_a_companions_failure(folder: Folder) -> 
     def lost() -> None:
         raise RuntimeError("the lock is lost")
 
-    with Beside(
-        [Fake(lambda folder, step: folder.guard())], replace(folder, guard=lost), Step("b")
-    ) as beside:
-        beside.start("")
+    with Beside([Fake(lambda folder, step: folder.guard())], Step("backup")) as beside:
+        beside.start(replace(folder, guard=lost))
         with pytest.raises(RuntimeError, match="the lock is lost"):
             beside.finish()
 
@@ -124,8 +126,8 @@ def test_a_failing_backup_stops_them_at_the_next_piece(folder: Folder) -> None:
         folder.store("endless.zst", endless())
 
     def fails() -> None:
-        with Beside([Fake(store)], folder, Step("backup")) as beside:
-            beside.start("")
+        with Beside([Fake(store)], Step("backup")) as beside:
+            beside.start(folder)
             begun.wait(60)
             raise OSError("the dump failed")
 
@@ -146,8 +148,8 @@ def test_their_progress_waits_for_that_of_the_archives(folder: Folder) -> None:
         step.progress(7, 10, unit="files")
 
     step = Step("backup")
-    with Beside([Fake(early, reads_snapshot=True), Fake(late)], folder, step) as beside:
-        beside.start("")
+    with Beside([Fake(early, reads_snapshot=True), Fake(late)], step) as beside:
+        beside.start(folder)
         beside.release()
         assert step.done == 0
         go.set()
@@ -189,6 +191,52 @@ def test_a_backup_holds_its_companions_and_their_skew(
         "media.jsonl.zst",
         "manifest.json",
     }
+
+
+@dataclass
+class Clock:
+    """`time.monotonic`: 0, then 7.5, and after `late` is set much more."""
+
+    read_twice: threading.Event = field(default_factory=threading.Event)
+    late: bool = False
+    reads: int = 0
+
+    def monotonic(self) -> float:
+        self.reads += 1
+        if self.reads == 2:
+            self.read_twice.set()
+        return 0.0 if self.reads == 1 else 1000.0 if self.late else 7.5
+
+
+def test_created_is_the_snapshots_moment_and_the_duration_that_of_the_archives(
+    conf: DeployConf, bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch, no_guard: Callable[[], None]
+) -> None:
+    clock, opened = Clock(), list[datetime]()
+    source = PostgreSQL.source
+
+    @contextmanager
+    def watched(self: PostgreSQL) -> Iterator[Source]:
+        opened.append(datetime.now(UTC))
+        with source(self) as found:
+            opened.append(datetime.now(UTC))
+            yield found
+
+    class Late:
+        kind = "late"
+
+        def keep(self, folder: Folder, step: Step) -> Companion:
+            clock.read_twice.wait(10)  # the archives are there by then
+            clock.late = True
+            return Companion(self.kind, folder.created + timedelta(seconds=42.5))
+
+    monkeypatch.setattr(PostgreSQL, "source", watched)
+    monkeypatch.setattr(create, "keepers", lambda _: [Late()])
+    monkeypatch.setattr(create, "time", clock)
+    manifest = backup.create_backup(conf, bucket, release="r", step=Step("backup"), guard=no_guard)
+    assert opened[0] <= manifest.created <= opened[1]
+    assert manifest.id.startswith(f"{manifest.created:%Y%m%dT%H%M%S}")
+    assert manifest.duration_seconds == 7.5
+    assert manifest.skew_seconds == {"late": 42.5}
 
 
 def test_what_is_of_its_own_moment_comes_before_what_shows_the_snapshots(conf: DeployConf) -> None:
