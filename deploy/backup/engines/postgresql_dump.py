@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +60,12 @@ def dump(conf: DeployConf) -> Iterator[Dump]:
         connection.read_only = True
         connection.autocommit = False
         # The clock right after the snapshot: what was committed before it was taken is in it.
-        row = connection.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
+        # As a number: the driver reads no date in a session's own DateStyle.
+        row = connection.execute(
+            "SELECT pg_export_snapshot(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        ).fetchone()
         assert row is not None  # noqa: S101 – a function call has one row
-        snapshot, moment = str(row[0]), row[1].astimezone(UTC)
+        snapshot, moment = str(row[0]), datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row[1])
         tool = _tool(conf, server.major(connection))
         try:
             # What is asked of a table's size waits for locks as its rows do. One process needs to know none.
