@@ -24,10 +24,9 @@ _OWN_LOCKS = """
     WHERE l.pid = %s AND l.locktype = 'relation'
 """
 _HANDLED = """
-    SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid)
-        + pg_stat_get_xact_tuples_inserted(c.oid)), 0)::bigint,
-        coalesce(sum(pg_stat_get_xact_tuples_updated(c.oid)
-        + pg_stat_get_xact_tuples_deleted(c.oid)) FILTER (WHERE c.oid = ANY(%s)), 0)::bigint
+    SELECT c.oid::bigint, (pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid)
+        + pg_stat_get_xact_tuples_inserted(c.oid))::bigint,
+        (pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid))::bigint
     FROM pg_class c WHERE c.relnamespace >= 16384 OR c.relnamespace = 'public'::regnamespace
 """
 _FILES = """
@@ -56,7 +55,7 @@ class Watch:
     _live: dict[int, str] = field(default_factory=dict)
     _files: dict[int, int] = field(default_factory=dict)
     _held: dict[int, str] = field(default_factory=dict)
-    _since: dict[int, int] = field(default_factory=dict)
+    _since: dict[int, tuple[dict[int, int], int]] = field(default_factory=dict)
     _transaction: str = ""
     _baseline: int = 0
 
@@ -90,21 +89,28 @@ class Watch:
     def _raw(self, statement: str, *params: Any) -> list[Any]:
         return self.connection.connection.execute(statement, params or None).fetchall()
 
+    def _handled(self) -> tuple[dict[int, int], int]:
+        """Tuples read or written so far by relation, and those of live tables updated or deleted."""
+        found = self._raw(_HANDLED)
+        return {oid: read for oid, read, _ in found}, sum(n for oid, _, n in found if oid in self._live)
+
     def _observed(self, run: Any) -> Any:
         ((transaction,),) = self._raw("SELECT now()::text")
-        ((before, changed_before),) = self._raw(_HANDLED, list(self._live))
+        before, changed_before = self._handled()
         if transaction != self._transaction:
             self._transaction, self._held, self._since = transaction, {}, {}
             self._baseline = changed_before
         done = run()
-        ((after, changed),) = self._raw(_HANDLED, list(self._live))
+        after, changed = self._handled()
         self.changed = max(self.changed, changed - self._baseline)
         for oid, mode in self._raw(_OWN_LOCKS, self.connection.connection.info.backend_pid):
             if oid in self._live and mode in BLOCKING:
-                self._since.setdefault(oid, before)
+                self._since.setdefault(oid, (before, changed_before))
                 self._held[oid] = max(mode, self._held.get(oid, mode), key=BLOCKING.index)
         for oid, mode in self._held.items():
-            handled = after + changed - self._since[oid] - changed_before
+            # What is dropped meanwhile is left out: a scan of its own before would count against the statement.
+            then, changed_then = self._since[oid]
+            handled = sum(after.values()) - sum(then.get(one, 0) for one in after) + changed - changed_then
             if handled >= self.rows:
                 self.blocked[self._live[oid]] = f"{mode} while {handled} tuples are handled"
         return done
