@@ -216,7 +216,7 @@ def backups(database: str, work: Path, environment: dict[str, str], peer: str) -
     ]
     if peer:
         theirs = {**ours, "DJANGO_SETTINGS_MODULE": "site_peer"}
-        argv = [peer, "-m", "django", "dbbackup", "--noinput"]
+        argv = [peer, "-m", "django", "dbbackup", "--noinput", "--quiet"]
         found.append(Contestant("django-dbbackup", argv, theirs, stored=work / "dbbackup"))
     return found
 
@@ -251,7 +251,8 @@ def restores(database: str, work: Path, environment: dict[str, str], peer: str) 
         subprocess.run([peer, "-m", "django", "dbbackup", "--noinput"], env=theirs, check=True)
         into = {**theirs, "BENCHMARK_DATABASE": "restored"}
         # It looks for archives of the database's own name, and fills what is there.
-        name = max((work / "dbbackup").iterdir()).name
+        kept = (path for path in (work / "dbbackup").iterdir() if path.suffix != ".metadata")
+        name = max(kept).name
         argv = [peer, "-m", "django", "dbrestore", "--noinput", "--input-filename", name]
         found.append(Contestant("django-dbbackup", argv, into, before=[create], after=[drop]))
     return found
