@@ -64,6 +64,7 @@ class DeployConf:
         apply_timeout_seconds: for how long migrations are tried altogether.
         deferred_migrations: `app_label.migration_name` of the contract migrations that this release leaves to
             postdeploy (`DEFERRED_MIGRATIONS`, separated by spaces): starting does not wait for them.
+        lock_token: of the lock that a `releases hold` holds for this process (`DEPLOY_LOCK_TOKEN`), or empty.
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
         static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
         openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
@@ -86,6 +87,7 @@ class DeployConf:
     pg_bin: str
     switch: tuple[str, ...]
     lock_ttl_seconds: float
+    lock_token: str
     check_timeout_seconds: float
     postgresql_version: int
     gate_baseline: str
@@ -172,6 +174,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
             )
         ),
         lock_ttl_seconds=take.number("LOCK_TTL_SECONDS", 60, least=1, most=3600),
+        lock_token=os.environ.get("DEPLOY_LOCK_TOKEN", ""),
         check_timeout_seconds=take.number("CHECK_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         postgresql_version=take.integer("POSTGRESQL_VERSION", 0, least=0, most=99),
         gate_baseline=take.take(

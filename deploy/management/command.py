@@ -88,6 +88,10 @@ class DeployCommand(BaseCommand):
                     _add_format(subparser, default=argparse.SUPPRESS)
                     subparser.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS)
 
+    def report_to(self, options: dict[str, Any]) -> Any:  # noqa: ARG002 – for those that have actions
+        """The stream that the report is written to."""
+        return self.stdout
+
     def after_interruption(self, options: dict[str, Any]) -> str:  # noqa: ARG002 – for those that have actions
         """What to do when a signal ended it; a command that goes on where it stopped says so."""
         return "Run the same command again."
@@ -160,7 +164,7 @@ class DeployCommand(BaseCommand):
     def _renderer(self, options: dict[str, Any], conf: DeployConf | None) -> Renderer:
         return choose(
             options["output_format"],
-            Output(_Raw(self.stdout)),
+            Output(_Raw(self.report_to(options))),
             github=bool(conf and conf.github_actions),
             summary_path=Path(conf.github_step_summary) if conf and conf.github_step_summary else None,
             color=not options.get("no_color"),

@@ -49,7 +49,7 @@ LOCK_TAKEN_OVER = FindingType(
 _HEARTBEATS_PER_TTL = 4
 
 
-def _now() -> float:
+def now() -> float:
     """Seconds on a clock that also counts while the machine is suspended (where the system has one)."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
@@ -83,10 +83,11 @@ def lock_name(conf: DeployConf) -> str:
 
 def read_lock(conf: DeployConf, bucket: Bucket) -> LockState | None:
     """Who holds the lock now, or None."""
-    return _state(bucket, lock_name(conf))
+    return state_of(bucket, lock_name(conf))
 
 
-def _state(bucket: Bucket, name: str) -> LockState | None:
+def state_of(bucket: Bucket, name: str) -> LockState | None:
+    """Who holds the lock object `name` now, or None. Raises BucketError."""
     while (info := bucket.stat(name)) is not None:
         try:
             raw = json.loads(bucket.read(name))
@@ -155,19 +156,20 @@ class DeployLock:
         self._generation = 0
         self._fresh_until = 0.0
         self._lost = ""
+        self._left = False
         self._busy = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> DeployLock:
-        began = _now()
+        began = now()
         while not self._acquire():
-            state = _state(self._bucket, self._name)
+            state = state_of(self._bucket, self._name)
             if state is None or state.expires_in_seconds <= 0:
                 continue
             is_own_kind = state.command == self._content["command"]
             deadline = began + max(self._wait, self._own_kind_wait if is_own_kind else 0)
-            if _now() >= deadline:
+            if now() >= deadline:
                 raise Refusal(
                     LOCK_HELD(
                         owner=state.owner,
@@ -179,7 +181,7 @@ class DeployLock:
                     ),
                     exit_code=EXIT_LOCKED,
                 )
-            time.sleep(min(1.0, max(0.05, deadline - _now()), max(0.05, state.expires_in_seconds)))
+            time.sleep(min(1.0, max(0.05, deadline - now()), max(0.05, state.expires_in_seconds)))
         self._thread = threading.Thread(target=self._beat, name="deploy-lock-heartbeat", daemon=True)
         self._thread.start()
         return self
@@ -194,7 +196,7 @@ class DeployLock:
         if self._thread:
             self._thread.join()
         with self._busy:
-            if self._lost:
+            if self._lost or self._left:
                 return
             try:
                 try:
@@ -207,6 +209,15 @@ class DeployLock:
                 # It expires by itself; an error here must not hide the outcome of the work.
                 self._lost = "the bucket did not answer"
 
+    @property
+    def token(self) -> str:
+        """What tells this holder from any other, and lets its helpers join (`deploy.releases.joined`)."""
+        return str(self._content["token"])
+
+    def leave(self) -> None:
+        """Do not give the lock back at the end of the block: it expires by itself, one time to live later."""
+        self._left = True
+
     def guard(self) -> None:
         """Let a write through only while the lock is surely ours.
 
@@ -216,18 +227,18 @@ class DeployLock:
             Refusal: deploy.L002, exit code 75.
         """
         with self._busy:
-            if not self._lost and _now() > self._fresh_until - self._ttl / 2:
+            if not self._lost and now() > self._fresh_until - self._ttl / 2:
                 self._renew()
                 # A heartbeat that did not get through is no loss yet; one that is nearly over is no proof.
-                if not self._lost and _now() > self._fresh_until - self._ttl / 8:
+                if not self._lost and now() > self._fresh_until - self._ttl / 8:
                     self._lost = "its heartbeats do not get through to the bucket"
             if self._lost:
                 raise Refusal(LOCK_LOST(reason=self._lost), exit_code=EXIT_LOCKED)
 
     def _acquire(self) -> bool:
-        sent = _now()
+        sent = now()
         try:
-            state = _state(self._bucket, self._name)
+            state = state_of(self._bucket, self._name)
             if state is not None and state.expires_in_seconds > 0:
                 return False
             info = self._put(state.generation if state else 0)
@@ -253,7 +264,7 @@ class DeployLock:
 
     def _renew(self) -> None:
         """Write a heartbeat; called with `_busy` held. Fresh from the moment *before* the request."""
-        sent = _now()
+        sent = now()
         try:
             try:
                 self._generation = self._put(self._generation).generation
@@ -272,7 +283,7 @@ class DeployLock:
         Raises:
             PreconditionFailed: it is not ours.
         """
-        state = _state(self._bucket, self._name)
+        state = state_of(self._bucket, self._name)
         if state is None or state.token != self._content["token"]:
             raise PreconditionFailed(f"{self._name} is another deployer's")
         return state.generation

@@ -14,6 +14,7 @@ from deploy.reporting.report import Report, Step
 
 from .history import TAKEOVER
 from .identity import Identity, identify
+from .joined import JoinedLock
 from .ledger import Ledger, open_ledger
 from .lock import LOCK_TAKEN_OVER, DeployLock, LockState
 
@@ -56,7 +57,29 @@ class Session:
         """Hold the deploy lock for the block; yields the guard that every write of the block must pass.
 
         Getting it is a step of `report`; a takeover is recorded there and in the ledger. `wait_seconds` is
-        for any holder, `own_kind_seconds` for one that runs the same command.
+        for any holder, `own_kind_seconds` for one that runs the same command. With `DEPLOY_LOCK_TOKEN` the
+        lock that `releases hold` holds is joined instead.
+
+        Raises:
+            Refusal: deploy.L001 with exit code 75 when another deployer holds it; deploy.L063, L064 (75)
+                when there is nothing to join.
+        """
+        if self.conf.lock_token:
+            with report.step("lock") as step:
+                joined = JoinedLock(self.conf, self.bucket, token=self.conf.lock_token)
+                step.facts["joined"] = joined.join().owner
+            yield joined.guard
+            return
+        with self.holding(
+            report, command, wait_seconds=wait_seconds, own_kind_seconds=own_kind_seconds
+        ) as lock:
+            yield lock.guard
+
+    @contextmanager
+    def holding(
+        self, report: Report, command: str, *, wait_seconds: float = 0, own_kind_seconds: float = 0
+    ) -> Iterator[DeployLock]:
+        """`locked`, with the lock itself, and never somebody else's.
 
         Raises:
             Refusal: deploy.L001 with exit code 75 when another deployer holds it.
@@ -74,7 +97,7 @@ class Session:
                 )
                 stack.enter_context(lock)
                 step.facts["owner"] = self.conf.owner
-            yield lock.guard
+            yield lock
 
     def _taken_over(self, state: LockState, step: Step) -> None:
         self.ledger.append(

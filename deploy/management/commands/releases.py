@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
 
 from deploy.conf import DeployConf
-from deploy.management.command import DeployCommand
+from deploy.management.command import DeployCommand, seconds
+
+if TYPE_CHECKING:
+    from deploy.releases.session import Session
 
 
 class Command(DeployCommand):
-    """list, show, diff, lock, unlock."""
+    """list, show, diff, lock, unlock, hold."""
 
-    help = "List releases, show one with its evidence, compare two, see who holds the lock, or break it."
+    help = (
+        "List releases, show one with its evidence, compare two; "
+        "see who holds the deploy lock, break it, hold it."
+    )
     examples = (
         "python manage.py releases list",
         "python manage.py releases show 3f2c1ab",
         "python manage.py releases unlock --yes-owner alice@laptop:4242",
+        "python manage.py releases hold --command rollout --release 3f2c1ab",
     )
 
     def arguments(self, parser: CommandParser) -> None:
@@ -35,10 +43,34 @@ class Command(DeployCommand):
             "--yes-owner", default="", metavar="OWNER", help="The owner as `releases lock` names it."
         )
 
+        hold = actions.add_parser(
+            "hold",
+            help="Keep the deploy lock for other processes: prints one JSON line with its token (for their "
+            "DEPLOY_LOCK_TOKEN), and gives it back when the line `release` comes in.",
+        )
+        hold.add_argument("--command", dest="held_for", required=True, help="What it is held for: rollout.")
+        hold.add_argument("--release", default="", help="Of which release (default: RELEASE, or the commit).")
+        hold.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
+
+    def report_to(self, options: dict[str, Any]) -> Any:
+        # Standard output has the token's line for the program that started `hold`, and nothing else.
+        if options.get("action") != "hold":  # none where the arguments are wrong
+            return self.stdout
+        self.stderr.style_func = None  # not all of a report is an error
+        return self.stderr
+
+    def after_interruption(self, options: dict[str, Any]) -> str:
+        if options["action"] == "hold":
+            return "The deploy lock expires by itself: python manage.py releases lock"
+        return super().after_interruption(options)
+
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy.releases import inspect
         from deploy.releases.session import Session
 
+        if options["action"] == "hold":
+            self._hold(Session.open(conf, release=options["release"]), options)
+            return
         session = Session.open(conf)
         self.report.release = session.identity.name
         action = options["action"]
@@ -54,3 +86,20 @@ class Command(DeployCommand):
                     inspect.show_lock(session, step)
                 case "unlock":
                     inspect.unlock(session, step, owner=options["yes_owner"])
+
+    def _hold(self, session: Session, options: dict[str, Any]) -> None:
+        from deploy.releases.hold import hold
+
+        def say(line: str) -> None:
+            self.stdout.write(line)
+            self.stdout.flush()
+
+        self.report.release = session.identity.name
+        hold(
+            session,
+            self.report,
+            command=options["held_for"],
+            wait_seconds=options["wait_for_lock"],
+            say=say,
+            told=sys.stdin.fileno(),
+        )
