@@ -1,5 +1,5 @@
-"""What stands in the way of bringing a backup back: the findings `deploy.B040` to `deploy.B049`, and B107
-to B109.
+"""What stands in the way of bringing a backup back: the findings `deploy.B040` to `deploy.B049`, B107
+to B110, and `deploy.B122` and on.
 """
 
 from __future__ import annotations
@@ -110,4 +110,21 @@ OWNERS_LOST = FindingType(
     "Objects of backup {id} that belonged to {owners} belong to {role!r} now.",
     "Give them back by hand, per table: ALTER TABLE name OWNER TO role; or restore as a superuser, on a "
     "server that has these roles: then they keep their owners.",
+)
+GRANTS_NOT_MADE = FindingType(
+    "deploy.B122",
+    "warning",
+    "{count} grants of backup {id} could not be made by the role {role!r}, so other roles can do less than "
+    "before.",
+    "As an administrator (on Cloud SQL as postgres, or as a member of the role that is named), in the "
+    "database {live}:\n{statements}",
+    why="Only a member of a role changes the default privileges of what that role makes, and only an owner "
+    "grants what belongs to an extension or to the server.",
+)
+GRANTED_BY_US = FindingType(
+    "deploy.B123",
+    "info",
+    "What {roles} had granted in backup {id} is granted by {role!r} now.",
+    "Whoever could use it can use it. To have it granted by them again: restore as a superuser.",
+    why="Only a superuser grants in the name of another role (SET SESSION AUTHORIZATION).",
 )

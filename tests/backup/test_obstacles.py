@@ -313,7 +313,7 @@ def test_the_servers_words_are_understood(
 ) -> None:
     loader = Loader(conf, Tool(Path("/pg_restore"), 18), Saved(bucket, take(), Step("restore")), "scratch")
 
-    assert loader._why(f"could not execute query: ERROR:  {reason}").id == f"deploy.{found}"
+    assert loader.why(f"could not execute query: ERROR:  {reason}").id == f"deploy.{found}"
 
 
 def test_a_program_that_is_started_while_others_are_stopped_is_stopped_too(

@@ -80,17 +80,17 @@ class Loader:
             if not path:
                 self._feed(program, part)
             if program.finish() != 0 and not self._stopped.is_set():
-                raise Refusal(self._why(program.reason), exit_code=1)
+                raise Refusal(self.why(program.reason), exit_code=1)
 
     def listing(self, part: Part) -> list[str]:
         """The lines of `pg_restore --list`. Raises Refusal, exit code 1."""
-        if path := self.paths.get(part.file):
-            return self._listing(path)
-        with (
-            self.saved.open(part, told=False) as raw,
-            spooled(islice(raw, _HEAD_FRAMES)) as head,
-        ):
-            return self._listing(head)
+        with self._seekable(part) as path:
+            return self._said(["--list", path]).splitlines()
+
+    def script(self, part: Part, entries: list[str]) -> str:
+        """The SQL of entries without data, given as lines of the listing. Raises Refusal, exit code 1."""
+        with self._seekable(part) as path, spooled([f"{line}\n".encode() for line in entries]) as choice:
+            return self._said([f"--use-list={choice}", "--no-owner", "--file=-", path])
 
     def stop(self) -> None:
         """End whatever is running in other threads."""
@@ -98,12 +98,24 @@ class Loader:
         for program in tuple(self._programs):
             program.end()
 
-    def _listing(self, path: str) -> list[str]:
-        with self._run([*self._argv(), "--list", path], stdout=True) as program:
+    @contextmanager
+    def _seekable(self, part: Part) -> Iterator[str]:
+        """The archive as a file, or of one that is piped its beginning, with the table of contents."""
+        if path := self.paths.get(part.file):
+            yield path
+            return
+        with (
+            self.saved.open(part, told=False) as raw,
+            spooled(islice(raw, _HEAD_FRAMES)) as head,
+        ):
+            yield head
+
+    def _said(self, arguments: Sequence[str]) -> str:
+        with self._run([*self._argv(), *arguments], stdout=True) as program:
             text = program.stdout.read().decode()
             if program.finish() != 0:
-                raise Refusal(self._why(program.reason), exit_code=1)
-        return text.splitlines()
+                raise Refusal(self.why(program.reason), exit_code=1)
+        return text
 
     def _argv(self) -> list[str]:
         return [str(self.tool.path), "--format=custom"]
@@ -136,7 +148,7 @@ class Loader:
         with suppress(BrokenPipeError):
             program.stdin.close()
 
-    def _why(self, reason: str) -> Finding:
+    def why(self, reason: str) -> Finding:
         """The finding for what pg_restore said last. It says it in the server's language: elsewhere than in
         English it is quoted in the general one.
         """
@@ -151,6 +163,6 @@ class Loader:
             )
         if found := re.search(r'extension "([^"]+)" is not available', reason):
             return EXTENSION_MISSING(id=manifest.id, name=found[1], major=self.tool.major, package=found[1])
-        if found := re.search(r'role "([^"]+)" does not exist', reason):
+        if found := re.search(r'role "(.+)" does not exist', reason):
             return ROLE_MISSING(id=manifest.id, role=found[1], quoted=identifier(found[1]))
         return RESTORE_FAILED(tool=self.tool.path.name, id=manifest.id, database=self.name, reason=reason)

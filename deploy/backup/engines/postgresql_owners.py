@@ -11,7 +11,8 @@ from deploy.databases import postgresql as server
 from .postgresql_load import Loader
 from .postgresql_obstacles import is_superuser
 
-_ENTRY = re.compile(r"\d+; \d+ \d+ .*\S$")
+# Of a grant, the listing names the owner of what is granted, be it the server's own.
+_ENTRY = re.compile(r"\d+; \d+ \d+ (?!(?:DEFAULT )?ACL ).*\S$")
 _SERVERS_OWN = "pg_database_owner"  # of the schema public
 
 

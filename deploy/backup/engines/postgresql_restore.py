@@ -19,6 +19,7 @@ from deploy.databases import postgresql as server
 from deploy.databases.client_tools import find_tool
 from deploy.reporting.facts import human_bytes
 
+from .postgresql_grants import make_grants
 from .postgresql_load import Loader
 from .postgresql_obstacles import (
     collation_findings,
@@ -61,9 +62,7 @@ def restore(conf: DeployConf, saved: Saved, name: str, *, grants: bool) -> dict[
         try:
             if grants:
                 settle_owners(loader)
-            else:
-                loader.options += ("--no-privileges",)
-            seconds = _fill(loader)
+            seconds = _fill(loader, grants=grants)
         except BaseException:
             drop(conf, name)
             raise
@@ -144,13 +143,18 @@ def choose(loader: Loader, part: Part, lines: list[str], stack: ExitStack) -> No
     loader.choices[part.file] = stack.enter_context(spool.spooled([text.encode()]))
 
 
-def _fill(loader: Loader) -> dict[str, float]:
+def _fill(loader: Loader, *, grants: bool) -> dict[str, float]:
     manifest, step = loader.saved.manifest, loader.saved.step
     main = manifest.parts[0]
     with server.connect(loader.conf.database, loader.name) as connection:
         began = time.monotonic()
         step.extend(collation_findings(server.locale(connection), manifest))
+        one_by_one = grants and not is_superuser(connection)
+        if one_by_one or not grants:
+            loader.options += ("--no-privileges",)
         loader.load(main, "--section=pre-data")
+        if one_by_one:
+            make_grants(loader)  # before the rows: what is missing for them is told before hours of loading
         with _watched(
             connection,
             _copied,
