@@ -87,7 +87,10 @@ def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
             case "release.prepared":
                 update(name, record, prepared=record.at, **({} if is_live else {"status": "prepared"}))
             case "release.failed":
-                update(name, record, **({} if is_live else {"status": "failed", "ended": record.at}))
+                # What was live keeps that; an attempt to deploy it again has begun before it fails.
+                settled = name in releases and releases[name].status in ("superseded", "rolled-back")
+                stays = is_live or settled
+                update(name, record, **({} if stays else {"status": "failed", "ended": record.at}))
             case "release.live":
                 if line and not is_live:
                     releases[line[-1]] = replace(releases[line[-1]], status="superseded", ended=record.at)

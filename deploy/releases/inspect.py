@@ -158,7 +158,8 @@ def _row(session: Session, release: Release) -> dict[str, Any]:
     failed = body(session.ledger, release, FAILED) if release.status == "failed" else {}
     undone = body(session.ledger, release, ROLLED_BACK) if release.status == "rolled-back" else {}
     findings = [str(finding.get("id")) for finding in failed.get("findings", [])]
-    why = f"{failed.get('step')}: {', '.join(findings)}" if failed else str(undone.get("reason", ""))
+    told = str(failed.get("reason") or ", ".join(findings))
+    why = f"{failed.get('step')}: {told}" if failed else str(undone.get("reason", ""))
     return {
         "release": release.name,
         "status": release.status,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Command(DeployCommand):
-    """list, show, diff, lock, unlock, hold."""
+    """list, show, diff, lock, unlock, hold, fail."""
 
     help = (
         "List releases, show one with its evidence, compare two; "
@@ -52,6 +52,11 @@ class Command(DeployCommand):
         hold.add_argument("--release", default="", help="Of which release (default: RELEASE, or the commit).")
         hold.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
 
+        fail = actions.add_parser("fail", help="Record that a release's rollout failed before the switch.")
+        fail.add_argument("name")
+        fail.add_argument("--step", required=True, help="Where it stopped: pull, start, health, smoke, …")
+        fail.add_argument("--reason", required=True, help="Why; the first 2000 characters are kept.")
+
     def report_to(self, options: dict[str, Any]) -> Any:
         # Standard output has the token's line for the program that started `hold`, and nothing else.
         if options.get("action") != "hold":  # none where the arguments are wrong
@@ -74,6 +79,13 @@ class Command(DeployCommand):
         session = Session.open(conf)
         self.report.release = session.identity.name
         action = options["action"]
+        if action == "fail":
+            from deploy.releases.failing import record_failure
+
+            record_failure(
+                session, self.report, options["name"], step=options["step"], reason=options["reason"]
+            )
+            return
         with self.report.step(f"releases {action}") as step:
             match action:
                 case "list":
