@@ -54,9 +54,21 @@ def has_postgresql_server() -> bool:
     return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
+@cache
+def has_caddy() -> bool:
+    return shutil.which("caddy") is not None
+
+
+@cache
+def has_pebble() -> bool:
+    return has_caddy() and bool(shutil.which("pebble")) and bool(shutil.which("pebble-challtestsrv"))
+
+
 NEEDS = (
     Need("needs_docker", "a running Docker engine", "apt-get install docker.io docker-compose", has_docker),
     Need("needs_chromium", "Debian's Chromium", "apt-get install chromium", has_chromium),
+    Need("needs_caddy", "Caddy", "apt-get install caddy", has_caddy),
+    Need("needs_pebble", "Pebble, an ACME server, and Caddy", "apt-get install caddy pebble", has_pebble),
     Need("needs_pgbouncer", "PgBouncer", "apt-get install pgbouncer", has_pgbouncer),
     Need("needs_postgresql", "Debian's PostgreSQL", "apt-get install postgresql", has_postgresql_server),
     Need(
