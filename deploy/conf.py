@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from deploy.conf_backup import BackupConf, read_backup
+from deploy.conf_maintenance import MaintenanceConf, read_maintenance
 from deploy.conf_values import NAME, Reader, are_relative, is_bucket, is_name, is_openapi, is_path
 from deploy.reporting.findings import Finding, FindingType, Refusal
 from deploy.reporting.redaction import register_secret
@@ -68,7 +69,7 @@ class DeployConf:
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
         static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
         openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
-        backup: see `BackupConf`.
+        backup: see `BackupConf`. maintenance: see `MaintenanceConf`.
         drill_limit_bytes: predeploy cuts the migrations off at every statement (the interruption drill) where
             the restored copy is not larger.
         min_free_bytes: preflight refuses to start with less free disk.
@@ -97,6 +98,7 @@ class DeployConf:
     wait_timeout_seconds: float
     deferred_migrations: tuple[str, ...]
     backup: BackupConf
+    maintenance: MaintenanceConf
     upload_threads: int
     scratch_prefix: str
     drill_limit_bytes: int
@@ -200,6 +202,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
             )
         ),
         backup=read_backup(take),
+        maintenance=read_maintenance(take),
         upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),
         scratch_prefix=take.text("SCRATCH_PREFIX", "deploy_scratch", is_name, "'deploy_scratch'"),
         drill_limit_bytes=take.integer("DRILL_LIMIT_BYTES", 64 * 1024**2, least=0, most=1024**5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -53,3 +54,7 @@ def _opened(url: str) -> Bucket:
         name, _, prefix = rest.partition("/")
         return GCSBucket(name, prefix)
     raise Refusal(BUCKET_URL_INVALID(url=url))
+
+
+# A client's connections are its process's own.
+os.register_at_fork(after_in_child=_opened.cache_clear)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from deploy.reporting.findings import FindingType, Refusal
 
@@ -45,6 +45,17 @@ class Notice:
     expected_end: datetime | None
     by: str
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like data for the report."""
+        return {
+            "number": self.number,
+            "text": self.text,
+            "audience": self.audience,
+            "since": self.since.isoformat(timespec="seconds"),
+            "expected_end": self.expected_end.isoformat(timespec="seconds") if self.expected_end else None,
+            "by": self.by,
+        }
+
 
 def parse_eta(eta: str) -> timedelta:
     """`90s`, `30m`, `2h`, `1d` as a duration.
@@ -59,33 +70,43 @@ def parse_eta(eta: str) -> timedelta:
     return duration
 
 
-def announce(
-    ledger: Ledger, text: str, *, eta: str = "", audience: Audience = "users", release: str
-) -> Notice:
-    """Write a notice to the ledger.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A notice that may be announced. `expected_end` is UTC, or None without an estimate."""
 
-    Raises:
-        Refusal: deploy.L050, deploy.L051.
-    """
-    text = text.strip()
-    if not 1 <= len(text) <= 2000:
-        raise Refusal(NOTICE_EMPTY(length=len(text)))
-    end = datetime.now(UTC) + parse_eta(eta) if eta else None
-    data = {"text": text, "audience": audience, "expected_end": end.isoformat() if end else None}
-    record = ledger.append(NOTICE, release, data)
-    return Notice(record.seq, text, audience, record.at, end, record.by)
+    text: str
+    audience: Audience
+    expected_end: datetime | None
+
+    @classmethod
+    def of(cls, text: str, *, eta: str = "", audience: Audience = "users") -> Draft:
+        """Validated, with the estimate counted from now.
+
+        Raises:
+            Refusal: deploy.L050, deploy.L051.
+        """
+        text = text.strip()
+        if not 1 <= len(text) <= 2000:
+            raise Refusal(NOTICE_EMPTY(length=len(text)))
+        return cls(text, audience, datetime.now(UTC) + parse_eta(eta) if eta else None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ledger's data."""
+        end = self.expected_end.isoformat() if self.expected_end else None
+        return {"text": self.text, "audience": self.audience, "expected_end": end}
+
+
+def announce(ledger: Ledger, draft: Draft, *, release: str) -> Notice:
+    """Write a notice to the ledger."""
+    record = ledger.append(NOTICE, release, draft.as_dict())
+    return Notice(record.seq, draft.text, draft.audience, record.at, draft.expected_end, record.by)
 
 
 def resolve(ledger: Ledger, *, release: str) -> list[Notice]:
-    """End every notice in force and return them.
-
-    Raises:
-        Refusal: deploy.L052 when there is none.
-    """
+    """End every notice in force and return them."""
     ended = in_force(ledger)
-    if not ended:
-        raise Refusal(NO_NOTICE())
-    ledger.append(NOTICE_RESOLVED, release, {"numbers": [notice.number for notice in ended]})
+    if ended:
+        ledger.append(NOTICE_RESOLVED, release, {"numbers": [notice.number for notice in ended]})
     return ended
 
 

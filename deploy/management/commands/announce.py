@@ -11,11 +11,14 @@ from deploy.management.command import DeployCommand
 
 
 class Command(DeployCommand):
-    """Write, resolve or list notices in the ledger."""
+    """Write, resolve or list notices in the ledger; switch maintenance on and off."""
 
-    help = "Write a notice for users or staff to the ledger, end the notices in force, or list them."
+    help = (
+        "Write a notice for users or staff to the ledger, end the notices in force, or list them. With "
+        "--maintenance everybody but staff is answered 503 until --resolve."
+    )
     examples = (
-        'python manage.py announce "Database upgrade" --eta 30m',
+        'python manage.py announce "Database upgrade" --eta 30m --maintenance',
         "python manage.py announce --resolve",
     )
 
@@ -25,46 +28,42 @@ class Command(DeployCommand):
             "--eta", default="", metavar="DURATION", help="Estimated time, such as 30m or 2h."
         )
         parser.add_argument("--audience", choices=["users", "staff"], default="users")
+        parser.add_argument(
+            "--maintenance", action="store_true", help="Switch maintenance on, with this text and estimate."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be done, and do nothing.")
         choice = parser.add_mutually_exclusive_group()
-        choice.add_argument("--resolve", action="store_true", help="End every notice in force.")
         choice.add_argument(
-            "--list", action="store_true", dest="only_list", help="Show the notices in force."
+            "--resolve", action="store_true", help="Switch maintenance off and end every notice in force."
+        )
+        choice.add_argument(
+            "--list",
+            action="store_true",
+            dest="only_list",
+            help="Show the notices in force, and whether maintenance is on.",
         )
 
     def work(self, conf: DeployConf, options: dict[str, Any]) -> None:
-        from deploy.releases import notices
+        from deploy.releases import announcing
+        from deploy.releases.notices import Draft
         from deploy.releases.session import Session
 
-        if options["text"] and (options["resolve"] or options["only_list"]):
-            raise CommandError("A text goes with neither --resolve nor --list.")
+        if options["resolve"] or options["only_list"]:
+            for given, name in (("text", "A text"), ("eta", "--eta"), ("maintenance", "--maintenance")):
+                if options[given]:
+                    raise CommandError(f"{name} goes with neither --resolve nor --list.")
         session = Session.open(conf)
-        release = self.report.release = session.identity.name
-        with self.report.step("notices") as step:
-            if options["only_list"]:
-                shown = notices.in_force(session.ledger)
-            elif options["resolve"]:
-                shown = notices.resolve(session.ledger, release=release)
-                step.facts["resolved"] = len(shown)
-            else:
-                shown = [
-                    notices.announce(
-                        session.ledger,
-                        options["text"],
-                        eta=options["eta"],
-                        audience=options["audience"],
-                        release=release,
-                    )
-                ]
-            step.facts["notices"] = [
-                {
-                    "number": notice.number,
-                    "text": notice.text,
-                    "audience": notice.audience,
-                    "since": notice.since.isoformat(timespec="seconds"),
-                    "expected_end": notice.expected_end.isoformat(timespec="seconds")
-                    if notice.expected_end
-                    else None,
-                    "by": notice.by,
-                }
-                for notice in shown
-            ]
+        self.report.release = session.identity.name
+        if options["only_list"]:
+            announcing.list_in_force(session, self.report)
+        elif options["resolve"]:
+            announcing.resolve(session, self.report, dry_run=options["dry_run"])
+        else:
+            draft = Draft.of(options["text"], eta=options["eta"], audience=options["audience"])
+            announcing.announce(
+                session,
+                self.report,
+                draft,
+                maintenance=options["maintenance"],
+                dry_run=options["dry_run"],
+            )
