@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from deploy.reporting.findings import Finding
 
 from .findings import CONTENT_DIFFERS, OBJECTS_DIFFER, ROWS_DIFFER, SEQUENCE_DIFFERS
+from .findings_of_proofs import DEFINITIONS_DIFFER
 from .manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Rows, digests and samples by table, number of schema objects by kind, spans of sequences: what a
-    `Manifest` says of them.
+    """Rows, digests and samples by table, number and definitions of schema objects by kind, spans of
+    sequences: what a `Manifest` says of them.
     """
 
     tables: dict[str, int]
@@ -22,12 +23,14 @@ class Contents:
     objects: dict[str, int] = field(default_factory=dict)
     sequences: dict[str, list[int]] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
 
 
 def differences(manifest: Manifest, restored: Contents) -> Iterator[Finding]:
     """A finding for every table, kind of object or sequence that is not as the manifest says.
 
-    What a manifest does not speak of (one of an earlier version) is not compared.
+    What a manifest does not speak of (one of an earlier version) is not compared, nor definitions that the
+    restored database does not speak of (on a server of another major version).
     """
     for table in sorted(manifest.tables.keys() | restored.tables.keys()):
         saved, found = manifest.tables.get(table), restored.tables.get(table)
@@ -52,6 +55,9 @@ def differences(manifest: Manifest, restored: Contents) -> Iterator[Finding]:
             yield OBJECTS_DIFFER(
                 id=manifest.id, kind=kind, saved=saved, restored=restored.objects.get(kind, 0)
             )
+    for kind in sorted(manifest.definitions.keys() & restored.definitions.keys()):
+        if manifest.definitions[kind] != restored.definitions[kind]:
+            yield DEFINITIONS_DIFFER(id=manifest.id, kind=kind, place=kind)
     for sequence, (lowest, highest) in manifest.sequences.items():
         position = restored.sequences.get(sequence)
         if position is None or not lowest <= position[0] <= highest:

@@ -96,6 +96,7 @@ def create_backup(
         tables=facts.contents.tables,
         digests=facts.contents.digests,
         samples=facts.contents.samples,
+        definitions=facts.contents.definitions,
         digest_method=facts.digest_method,
         objects=facts.contents.objects,
         sequences=facts.contents.sequences,

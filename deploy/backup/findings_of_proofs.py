@@ -1,4 +1,4 @@
-"""What is to say of a backup's grade and age: `deploy.B050` to `deploy.B059`."""
+"""What is to say of a backup's grade and age: `deploy.B050` to `deploy.B059`, and B124, B125."""
 
 from __future__ import annotations
 
@@ -89,4 +89,21 @@ NOT_RESTORED = FindingType(
     "The newest backup, {id}, was never restored (grade {grade}).",
     "python manage.py backups verify {id} --grade L2",
     why="Only a restore shows that a backup can be restored.",
+)
+DEFINITIONS_DIFFER = FindingType(
+    "deploy.B124",
+    "error",
+    "The {kind} of backup {id} are not the same after its restore.",
+    "See which, by the text that pg_dump --schema-only makes of both databases (python manage.py restoredb "
+    "{id} --into NAME keeps what was restored), then take a new backup: python manage.py backupdb",
+    why="How each of them is defined is compared (of large objects, the content) between servers of one "
+    "major version; expressions without casts, parentheses and white space, which a restore may write "
+    "otherwise.",
+)
+LARGE_OBJECTS_COUNTED = FindingType(
+    "deploy.B125",
+    "info",
+    "The {count} large objects of {database!r} are more than {most} or {limit} in all, so they are counted "
+    "and their content is not compared after a restore.",
+    "Raise DEPLOY['BACKUP_DIGEST_LIMIT_BYTES'] if that is what they are over.",
 )

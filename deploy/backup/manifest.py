@@ -31,6 +31,7 @@ _MAPPINGS = (
     "digests",
     "samples",
     "objects",
+    "definitions",
     "sequences",
     "migrations",
     "extensions",
@@ -178,6 +179,8 @@ class Manifest:
         digest_method: how `digests` were made, for people and for whoever compares.
         objects: number of indexes, constraints, sequences, views, functions, triggers, policies, rules,
             types, large objects.
+        definitions: by kind of object, the digest of how all of them are defined; of large objects, of their
+            content.
         sequences: by sequence the lowest and the highest number that it would have given next while the
             archive was written: a sequence stands in no snapshot.
         migrations: applied ones by app, in the order they were applied.
@@ -204,6 +207,7 @@ class Manifest:
     samples: dict[str, int] = field(default_factory=dict)
     digest_method: str = ""
     objects: dict[str, int] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
     sequences: dict[str, list[int]] = field(default_factory=dict)
     migrations: dict[str, list[str]] = field(default_factory=dict)
     extensions: dict[str, str] = field(default_factory=dict)
@@ -303,6 +307,8 @@ class Manifest:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"its schema is {data.get('schema')!r}, and this version reads {SCHEMA}")
         texts: dict[str, Any] = {name: reading.required(data, name, str) for name in _TEXTS}
+        # Older ones say nothing of definitions.
+        data = {"definitions": {}, **data}
         mappings: dict[str, Any] = {name: dict(reading.required(data, name, dict)) for name in _MAPPINGS}
         if not is_id(texts["id"]):
             raise ValueError(f"its id {texts['id']!r} is not one of a backup")

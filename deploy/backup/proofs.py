@@ -33,7 +33,12 @@ from .findings import (
     ROWS_DIFFER,
     SEQUENCE_DIFFERS,
 )
-from .findings_of_proofs import DAMAGE_NOT_RECORDED, MANIFEST_CHANGED, PROOF_NOT_RECORDED
+from .findings_of_proofs import (
+    DAMAGE_NOT_RECORDED,
+    DEFINITIONS_DIFFER,
+    MANIFEST_CHANGED,
+    PROOF_NOT_RECORDED,
+)
 from .manifest import Manifest, Part, Proof
 from .restore import fill
 from .scratch import proving_scratch
@@ -48,6 +53,7 @@ _OF_THE_BACKUP = frozenset(
     for one in (
         ARCHIVE_DAMAGED,
         CONTENT_DIFFERS,
+        DEFINITIONS_DIFFER,
         INTEGRITY,
         OBJECTS_DIFFER,
         ROWS_DIFFER,

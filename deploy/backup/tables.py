@@ -111,6 +111,7 @@ def _compare(engine: Engine, manifest: Manifest, scratch: str, plan: TablesPlan,
         digests={table: digest for table, digest in manifest.digests.items() if table in plan.tables},
         samples={table: rows for table, rows in manifest.samples.items() if table in plan.tables},
         objects={},
+        definitions={},
         sequences={},
     )
     found = engine.contents(scratch, saved)

@@ -26,6 +26,7 @@ from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Step
 
 from .conftest import ALIAS, AWKWARD, configuration_of, project_of
+from .test_definitions import REWRITTEN
 
 Guard = Callable[[], None]
 
@@ -89,6 +90,8 @@ def test_everything_awkward_comes_back_on_an_older_server(
             connection.execute(f"CREATE DATABASE {name}")
         with server.connect(ALIAS) as connection:
             connection.execute(AWKWARD)
+            connection.execute("CREATE SCHEMA other; SET search_path TO other")
+            connection.execute(REWRITTEN)
             major = server.major(connection)
         conf = configuration_of(tmp_path, project_of(name))
         conf = replace(conf, pg_bin=str(tools), backup=replace(conf.backup, jobs=jobs))

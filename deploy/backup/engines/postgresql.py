@@ -21,6 +21,7 @@ from deploy.databases.swap import rename, swap
 from deploy.reporting.findings import Refusal
 
 from .postgresql_contents import measure_like, sequences, spans
+from .postgresql_definitions import LARGE_OBJECTS
 from .postgresql_dump import Dump, dump
 from .postgresql_restore import restore
 from .postgresql_tables import check_schema, fill_tables, move_tables
@@ -65,7 +66,15 @@ class PostgreSQL:
 
     def contents(self, name: str, manifest: Manifest) -> Contents:
         with server.connect(self.alias, name) as connection:
-            found = measure_like(connection, digested=manifest.digests.keys(), samples=manifest.samples)
+            same = manifest.server_version.split(".")[0] == str(server.major(connection))
+            found = measure_like(
+                connection,
+                digested=manifest.digests.keys(),
+                samples=manifest.samples,
+                # Another major version may show the same definition in other words.
+                defined=same and bool(manifest.definitions),
+                large_objects=LARGE_OBJECTS in manifest.definitions,
+            )
             positions = sequences(connection)
             return dataclasses.replace(found, sequences=spans(positions, positions))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy.backup.contents import Contents
 
+from .postgresql_definitions import LARGE_OBJECTS, definitions, large_objects
 from .postgresql_digests import Table, count_and_digest, sample_of, tables
 
 if TYPE_CHECKING:
@@ -100,27 +102,57 @@ def measure(connection: Connection[Any], tables: Sequence[Table], *, limit_bytes
     """
     # The dump has the server's other processors, and whoever uses it.
     connection.execute("SELECT set_config('max_parallel_workers_per_gather', '0', false)")
-    return _measure(connection, tables, lambda table: sample_of(table, limit_bytes))
+    return _measure(
+        connection,
+        tables,
+        lambda table: sample_of(table, limit_bytes),
+        defined=True,
+        large_objects_bytes=limit_bytes,
+    )
 
 
 def measure_like(
-    connection: Connection[Any], *, digested: Collection[str], samples: Mapping[str, int]
+    connection: Connection[Any],
+    *,
+    digested: Collection[str],
+    samples: Mapping[str, int],
+    defined: bool,
+    large_objects: bool,
 ) -> Contents:
     """The same of a restored database: exactly the tables in `digested`, with exactly the `samples` (a
-    restored table is smaller than the one it was dumped from, so its size would decide otherwise).
+    restored table is smaller than the one it was dumped from, so its size would decide otherwise), with
+    definitions and the content of large objects where asked for.
     """
 
     def sample(table: Table) -> int | None:
         return samples.get(str(table), 1) if str(table) in digested else None
 
-    return _measure(connection, own_tables(connection), sample)
+    return _measure(
+        connection,
+        own_tables(connection),
+        sample,
+        defined=defined,
+        large_objects_bytes=sys.maxsize if large_objects else None,
+    )
 
 
 def _measure(
-    connection: Connection[Any], own: Sequence[Table], choose: Callable[[Table], int | None]
+    connection: Connection[Any],
+    own: Sequence[Table],
+    choose: Callable[[Table], int | None],
+    *,
+    defined: bool,
+    large_objects_bytes: int | None,
 ) -> Contents:
     for key, value in _SETTINGS.items():
         connection.execute("SELECT set_config(%s, %s, false)", [key, value])
+    # First, as near to the snapshot as can be: the server shows a definition as of now, whatever the
+    # transaction sees (src/backend/utils/adt/ruleutils.c), as pg_dump gets it too.
+    found = definitions(connection, _OWN) if defined else {}
+    if large_objects_bytes is not None:
+        content = large_objects(connection, limit_bytes=large_objects_bytes)
+        if content is not None:
+            found[LARGE_OBJECTS] = content
     rows: dict[str, int] = {}
     digests: dict[str, str] = {}
     samples: dict[str, int] = {}
@@ -134,7 +166,7 @@ def _measure(
             if sample > 1:
                 samples[str(table)] = sample
     objects = {str(kind): int(count) for kind, count in connection.execute(_OWN + _OBJECTS).fetchall()}
-    return Contents(rows, digests, objects, samples=samples)
+    return Contents(rows, digests, objects, samples=samples, definitions=found)
 
 
 def sequences(connection: Connection[Any]) -> dict[str, Position]:

@@ -15,6 +15,7 @@ from django.db import connections
 from deploy.backup.contents import Contents
 from deploy.backup.findings import DUMP_FAILED, DUMP_TOOL_NEWER, GRANTS_NEED_ROLES
 from deploy.backup.findings_of_dump import DUMP_UNRESTORABLE, NOT_DIGESTED
+from deploy.backup.findings_of_proofs import LARGE_OBJECTS_COUNTED
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
 from deploy.databases.child_process import ClientProgram, running
@@ -26,6 +27,7 @@ from deploy.databases.client_tools import (
     sets_transaction_timeout,
 )
 from deploy.databases.gathering import Gathering
+from deploy.reporting.facts import human_bytes
 from deploy.reporting.findings import Finding, Refusal
 
 from . import SourceFacts, Stream
@@ -39,6 +41,7 @@ from .postgresql_contents import (
     spans,
 )
 from .postgresql_counting import Counting
+from .postgresql_definitions import LARGE_OBJECTS, MOST_LARGE_OBJECTS
 from .postgresql_digests import DIGEST_METHOD, Table
 from .postgresql_parts import main_arguments, part_arguments, share_out
 
@@ -224,6 +227,13 @@ class Dump:
                 count=len(left_out),
                 limit=self._conf.backup.digest_limit_bytes,
                 tables=", ".join(left_out[:_MOST_NAMES]) + more,
+            )
+        if LARGE_OBJECTS not in contents.definitions:
+            yield LARGE_OBJECTS_COUNTED(
+                count=contents.objects[LARGE_OBJECTS],
+                database=server.database_name(self._conf.database),
+                most=MOST_LARGE_OBJECTS,
+                limit=human_bytes(self._conf.backup.digest_limit_bytes),
             )
 
 
