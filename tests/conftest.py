@@ -2,13 +2,16 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.e2e import engine
 
 
 @dataclass(frozen=True)
@@ -19,15 +22,6 @@ class Need:
     what: str
     install: str
     present: Callable[[], bool]
-
-
-@cache
-def has_docker() -> bool:
-    try:
-        done = subprocess.run(["docker", "info"], capture_output=True, timeout=10, check=False)  # noqa: S607 – from PATH
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 @cache
@@ -64,8 +58,9 @@ def has_pebble() -> bool:
     return has_caddy() and bool(shutil.which("pebble")) and bool(shutil.which("pebble-challtestsrv"))
 
 
+DOCKER_INSTALL = "apt-get install docker.io docker-compose docker-registry iptables mmdebstrap"
 NEEDS = (
-    Need("needs_docker", "a running Docker engine", "apt-get install docker.io docker-compose", has_docker),
+    Need("needs_docker", "Debian's Docker Engine (and root, to run one)", DOCKER_INSTALL, engine.is_usable),
     Need("needs_chromium", "Debian's Chromium", "apt-get install chromium", has_chromium),
     Need("needs_caddy", "Caddy", "apt-get install caddy", has_caddy),
     Need("needs_pebble", "Pebble, an ACME server, and Caddy", "apt-get install caddy pebble", has_pebble),
@@ -87,3 +82,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             skip = pytest.mark.skip(reason=f"{need.what} is missing: {need.install}")
             for item in needy:
                 item.add_marker(skip)
+
+
+class OneEngine(LoadScopeScheduling):
+    """Test by test, as pytest-xdist does by itself, but tests/e2e in one process: one engine, one build.
+
+    (Marking them with `xdist_group` does nothing under pytest 9 and pytest-xdist 3.8.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    return OneEngine(config, log) if config.getoption("dist") == "load" else None
