@@ -66,6 +66,7 @@ class DeployConf:
         deferred_migrations: `app_label.migration_name` of the contract migrations that this release leaves to
             postdeploy (`DEFERRED_MIGRATIONS`, separated by spaces): starting does not wait for them.
         lock_token: of the lock that a `releases hold` holds for this process (`DEPLOY_LOCK_TOKEN`), or empty.
+        drain_file: /readyz answers 503 while it exists (`DRAIN_FILE`); empty: this process is never drained.
         switch: argv that moves traffic to a release; `{release}` in an argument is replaced. Empty: by hand.
         static_unhashed: static files that keep their plain name (robots.txt), cached for minutes only.
         openapi_path, openapi_callable: the committed schema and the dotted path of what makes it, or empty.
@@ -97,6 +98,7 @@ class DeployConf:
     apply_timeout_seconds: float
     wait_timeout_seconds: float
     deferred_migrations: tuple[str, ...]
+    drain_file: str
     backup: BackupConf
     maintenance: MaintenanceConf
     upload_threads: int
@@ -201,6 +203,7 @@ def read() -> tuple[DeployConf, list[Finding]]:
                 lambda v: next((f"{n!r} is not app_label.migration_name" for n in v if "." not in n), None),
             )
         ),
+        drain_file=take.text("DRAIN_FILE", os.environ.get("DRAIN_FILE", "")),
         backup=read_backup(take),
         maintenance=read_maintenance(take),
         upload_threads=take.integer("UPLOAD_THREADS", 32, least=1, most=128),

@@ -9,6 +9,7 @@ from django.http import HttpRequest, JsonResponse
 from health_check.views import HealthCheckView
 
 from .checks import DatabaseAnswers, SchemaIsThere
+from .draining import draining
 
 RETRY_AFTER_SECONDS = 2
 
@@ -38,5 +39,13 @@ class ProbeView(HealthCheckView):  # type: ignore[misc]  # the package ships no 
         return response
 
 
-readyz = ProbeView.as_view(checks=[DatabaseAnswers])
+class ReadyView(ProbeView):
+    """Also 503 while the container drains: a balancer takes it out before it stops to accept."""
+
+    async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+        """As the base's; a container that drains asks nothing."""
+        return self._unavailable() if draining() else await super().get(request, *args, **kwargs)
+
+
+readyz = ReadyView.as_view(checks=[DatabaseAnswers])
 startupz = ProbeView.as_view(checks=[SchemaIsThere])

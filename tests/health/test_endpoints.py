@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +133,18 @@ def test_becomes_ready_again_when_the_database_is_back() -> None:
         time.sleep(0.6)
         assert site.ask("/readyz").status == 200
         assert "DatabaseAnswers is well again" in site.log.read_text()
+
+
+def test_unready_while_its_server_drains_and_serving_all_the_same(migrated: str, tmp_path: Path) -> None:
+    file = tmp_path / "draining"
+    with gunicorn(server_entry(migrated), DRAIN_FILE=str(file)) as site:
+        assert site.ask("/readyz").status == 200
+        file.touch()
+        answer = site.ask("/readyz")
+        assert (answer.status, answer.json()) == (503, {"status": "unavailable"})
+        assert {site.ask(path).status for path in ("/livez", "/startupz", "/version")} == {200}
+        file.unlink()
+        assert site.ask("/readyz").status == 200
 
 
 def test_started_only_when_every_migration_of_the_image_is_applied_and_then_for_good() -> None:
