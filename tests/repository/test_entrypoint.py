@@ -46,6 +46,7 @@ def environment(tmp_path) -> dict[str, str]:
         "MEDIA_ROOT": str(tmp_path / "media"),
         "STATIC_ROOT": str(tmp_path / "staticfiles"),
         "WEB_CONCURRENCY": "1",
+        "WEB_DRAIN_SECONDS": "0",
         "WEB_THREADS": "2",
     }
 
@@ -100,8 +101,37 @@ def test_serves_only_once_the_schema_is_there(environment, database, tmp_path):
             serving.send_signal(signal.SIGTERM)
             _, told = serving.communicate(timeout=40)
     assert serving.returncode == 0, told
-    assert "✓ migrategate r1: done" in told
+    # In this order, and gunicorn's master is the process that was started: in a container, process 1.
+    order = [
+        "✓ migrategate r1: done",
+        "✓ preflight r1: done",
+        f"Listening at: http://0.0.0.0:{port} ({serving.pid})",
+    ]
+    assert [told.index(text) for text in order] == sorted(told.index(text) for text in order)
     assert KEY not in told
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_wait_at_once(environment, database, number, code):
+    environment |= {"DATABASE_URL": database}
+    with subprocess.Popen(
+        ENTRYPOINT, cwd="/", env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as starting:
+        assert starting.stderr
+        assert starting.stderr.readline().startswith("▶ ")
+        starting.send_signal(number)
+        _, told = starting.communicate(timeout=60)
+    assert starting.returncode == code
+    assert "Traceback" not in told
+
+
+def test_serves_nothing_that_preflight_refuses(environment, database):
+    environment |= {"DATABASE_URL": database}
+    assert run(environment, "migrate", "--verbosity", "0").returncode == 0
+    done = run(environment | {"STATIC_BUCKET": environment["DEPLOY_BUCKET"]})
+    assert done.returncode == 1
+    assert "deploy.P010" in done.stderr
+    assert "Listening" not in done.stderr
 
 
 def test_another_word_is_a_command_of_manage_py(environment, database):

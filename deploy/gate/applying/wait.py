@@ -21,7 +21,6 @@ from ..graph import plan
 from ..graph.plan import MigrationKey, place
 from ..run_findings import NOT_APPLIED_YET, UNREACHABLE
 from ..static.declared import NOT_CONTRACT
-from ..static.judgement import judge
 
 # Refused migrations that the new code cannot start without, whatever phase they were put into.
 _NEEDED = {SPLIT.id, ORDER.id, NOT_CONTRACT.id}
@@ -123,6 +122,8 @@ def _recorded(alias: str) -> frozenset[MigrationKey]:
 
 def _needed(alias: str, deployed: frozenset[MigrationKey] | None) -> list[Migration]:
     """The migrations that the new code cannot start without, of those that have not run."""
+    from ..static.judgement import judge  # costs a start some 30 ms, and mostly nothing is missing
+
     try:
         loader = plan.load(alias)
     except Refusal as refusal:
