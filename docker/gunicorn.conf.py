@@ -6,6 +6,7 @@ served as before; then gunicorn stops accepting and lets what is in flight finis
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 LEAST_WORKERS = 2  # one alone would serve nobody while it restarts
@@ -35,23 +36,32 @@ def _numbers(*files):
     return quota, period
 
 
-bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
+def number(name, default, least, most):
+    """The variable as a whole number from `least` to `most`; `default` when it is empty or not set."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        sys.stderr.write(f"{name} is {text!r}, not a whole number from {least} to {most}.\n")
+        sys.exit(2)
+    return int(text)
+
+
+bind = f"0.0.0.0:{number('PORT', 8000, 1, 65_535)}"
 # WEB_CONCURRENCY is gunicorn's own variable. Each thread may hold a database connection, and while a release
 # is switched two containers run: 2 × workers × threads must be less than the server's max_connections.
-workers = int(os.environ.get("WEB_CONCURRENCY", "") or max(LEAST_WORKERS, usable_cores()))
+workers = number("WEB_CONCURRENCY", max(LEAST_WORKERS, usable_cores()), 1, 1000)
 worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "8"))
+threads = number("WEB_THREADS", 8, 1, 1000)
 # Django is loaded once, before the workers are forked: they share its memory, and a worker that is replaced
 # serves within milliseconds. docker/entrypoint has loaded it by then, and closed its connections.
 preload_app = True
 # Memory that leaks is given back now and then; the jitter keeps workers from going at the same time.
-max_requests = int(os.environ.get("WEB_MAX_REQUESTS", "10000"))
+max_requests = number("WEB_MAX_REQUESTS", 10_000, 0, 10**9)  # 0: never
 max_requests_jitter = max_requests // 2
 # A worker that is silent for so long is killed; uploads are read by threads and don't count as silence.
 timeout = 30
 # Longer than the longest request. With the drain before it, shorter than the containers' stop_grace_period.
 graceful_timeout = 35
-drain_seconds = float(os.environ.get("WEB_DRAIN_SECONDS", "1"))
+drain_seconds = number("WEB_DRAIN_SECONDS", 1, 0, 3600)
 # For direct clients. The proxy closes idle connections before the 2 seconds are over for which a stopping
 # worker keeps them (STOP_KEEPALIVE_LINGER), so that it is never us who closes under a request.
 keepalive = 75

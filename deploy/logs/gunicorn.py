@@ -35,6 +35,7 @@ class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
     def setup(self, cfg: Any) -> None:
         """gunicorn's own, with our form of a line. Also run when the master reloads its settings."""
         super().setup(cfg)
+        # Not from deploy.conf: gunicorn's master logs before there are settings.
         release = os.environ.get("RELEASE", "")
         self._labels = {"release": release} if release else {}
         self._project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")

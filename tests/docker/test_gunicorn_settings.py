@@ -53,6 +53,24 @@ def test_workers_follow_the_cores_and_the_variable(settings, monkeypatch):
     assert runpy.run_path(str(SETTINGS))["workers"] == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PORT", "http"),
+        ("WEB_CONCURRENCY", "0"),
+        ("WEB_THREADS", "-1"),
+        ("WEB_MAX_REQUESTS", "\N{SUPERSCRIPT TWO}"),
+        ("WEB_DRAIN_SECONDS", "inf"),
+    ],
+)
+def test_a_wrong_number_is_named_and_nothing_starts(settings, monkeypatch, capsys, name, text):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(SETTINGS))
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"{name} is {text!r}, not a whole number from ")
+
+
 def test_workers_are_recycled_at_different_times(settings):
     assert settings["max_requests"] > 0
     assert settings["max_requests_jitter"] >= settings["max_requests"] / 4
