@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .machine import Machine, wait_for
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    found = Machine(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def served(machine: Machine) -> Machine:
+    """A machine on which release A is live, in blue."""
+    machine.serve("A")
+    wait_for(lambda: machine.public() == "A")
+    return machine
