@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .encryption import require_readable
     from .engines import database_name
     from .kept import drop_replaced, is_kept, list_kept, plan_swap_back, require_replaced, swap_back
+    from .loss import written_since
     from .manifest import Manifest
     from .policy import Policy
     from .proofs import prove
@@ -54,6 +55,7 @@ __all__ = [
     "scratch_name",
     "swap_back",
     "verify",
+    "written_since",
 ]
 
 _HOMES = {
@@ -87,6 +89,7 @@ _HOMES = {
     "scratch_name": "scratch",
     "swap_back": "kept",
     "verify": "catalog",
+    "written_since": "loss",
 }
 
 

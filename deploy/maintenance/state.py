@@ -111,11 +111,12 @@ def begin(
     Raises:
         Refusal: deploy.K002, deploy.K004, deploy.L075, or what `guard` raises.
     """
-    wanted = Maintenance(redact(text), datetime.now(UTC), expected_end, redact(conf.owner), rollback_of)
     for _ in range(_TRIES):
         known = current(conf, bucket)
         if known and rollback_of and known.rollback_of != rollback_of:
             return known
+        since = known.since if known else datetime.now(UTC)
+        wanted = Maintenance(redact(text), since, expected_end, redact(conf.owner), rollback_of)
         guard()
         body = json.dumps(wanted.as_dict(), sort_keys=True).encode()
         with _refusing(bucket, "written"):

@@ -18,6 +18,7 @@ PREPARED = "release.prepared"
 FAILED = "release.failed"
 LIVE = "release.live"
 CONTRACTED = "release.contracted"
+ROLLING_BACK = "rollback.begun"
 ROLLED_BACK = "release.rolled-back"
 TAKEOVER = "lock.takeover"
 UNLOCKED = "lock.unlocked"
@@ -112,7 +113,7 @@ def fold(records: Iterable[Record], targets: Mapping[int, str]) -> History:
                     releases[target] = replace(releases[target], status="live", ended=None)
                 elif is_live:
                     line.pop()
-            case "step.proved":
+            case "step.proved" | "rollback.begun":
                 update(name, record)
     live = releases[line[-1]] if line else None
     return History(releases, live, tuple(line[:-1]), moved)

@@ -23,8 +23,8 @@ from .history import (
 )
 from .ledger import LEDGER_UNREACHABLE
 from .lock import lock_name, read_lock
-from .rollback import UNKNOWN_RELEASE, nearest
 from .session import Session
+from .way_back import UNKNOWN_RELEASE, nearest
 
 UNLOCK_NOT_CONFIRMED = FindingType(
     "deploy.L060",

@@ -1,44 +1,24 @@
-"""`rollback`: the way back, chosen by the verdict that predeploy proved, planned before it is done.
+"""`rollback`: the way back, planned before it is done, in stages that a rollout can run one by one.
 
-- **abandon**: the release was never recorded as live; the deployed code survives its expand migrations.
-  Traffic may be on it all the same (between the switch and postdeploy), so it is sent back too.
-- **switch**: traffic goes back to the target; its code was run against this schema.
-- **reverse**: the release's contract migrations are undone first.
-- **restore**: they can't be undone; the backup from before them is brought back.
+database (reverse or restore) → switch → record. A stage that was cut off is run again; what is done of it is
+not done twice.
 """
 
 from __future__ import annotations
 
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from deploy import backup, gate
 from deploy.reporting.findings import FindingType, Refusal
-from deploy.reporting.report import EXIT_REFUSED, EXIT_USAGE, Report, Step
+from deploy.reporting.report import EXIT_REFUSED, Report, Step
 
-from .history import PREPARED, ROLLED_BACK, History, Release, body, contract_body, keys_of, read_history
+from . import restoring
+from .history import LIVE, ROLLED_BACK, ROLLING_BACK, History, Release, body, read_history
 from .session import Guard, Session
+from .way_back import UNKNOWN_RELEASE, NoWayBack, RollbackPlan, nearest, plan_rollback
 
-NOTHING_TO_ROLL_BACK = FindingType(
-    "deploy.L040",
-    "error",
-    "There is nothing to roll back: {reason}.",
-    "python manage.py releases list",
-)
-UNKNOWN_RELEASE = FindingType(
-    "deploy.L041",
-    "error",
-    "The ledger knows no release {release!r}.{nearest}",
-    "python manage.py releases list",
-)
-RESTORE_NOT_CONFIRMED = FindingType(
-    "deploy.L042",
-    "error",
-    "Rolling back {release} needs the database {database} replaced by backup {backup}: "
-    "what was written since then would be lost.",
-    "python manage.py rollback --yes-replace {database}",
-)
 SWITCH_BY_HAND = FindingType(
     "deploy.L043",
     "info",
@@ -51,117 +31,45 @@ SWITCH_FAILED = FindingType(
     "The switch command for release {release} ended with code {code}: {output}",
     "Mend it and run the same rollback again; nothing after the switch was done.",
 )
-TOO_FAR_BACK = FindingType(
-    "deploy.L045",
-    "error",
-    "Release {target} is not the one before {release}: between them {between} changed the schema for good.",
-    "Roll back one release at a time: python manage.py rollback",
-)
-
 OTHER_RELEASE = FindingType(
     "deploy.L046",
     "error",
     "Release {release} is {status}; a rollback now would take {current} away, so nothing was done.",
     "See what is live: python manage.py releases list; then name what is to go: rollback --release NAME",
 )
+DATABASE_FIRST = FindingType(
+    "deploy.L071",
+    "error",
+    "The database is not that of release {target} yet: the way back from {release} is to {way} first.",
+    "python manage.py rollback --release {release} --stage database",
+)
 
-Way = Literal["abandon", "switch", "reverse", "restore"]
+Stage = Literal["all", "database", "record"]
+STAGES: tuple[Stage, ...] = ("all", "database", "record")
 _SWITCH_SECONDS = 600
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackPlan:
-    """What a rollback would do, in order. `migrations` are undone last first; `backup` is restored."""
-
-    release: str
-    target: str
-    way: Way
-    migrations: tuple[tuple[str, str], ...] = ()
-    backup: str = ""
-    switch: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-like, for the report and the ledger."""
-        return {**asdict(self), "migrations": [".".join(key) for key in self.migrations]}
-
-
-def plan_rollback(session: Session, history: History, *, to: str = "") -> RollbackPlan:
-    """Decide the way back from the newest prepared or live release.
-
-    Raises:
-        Refusal: deploy.L040, deploy.L041, deploy.L045 (exit code 2).
-    """
-    if to and to not in history.releases:
-        raise Refusal(UNKNOWN_RELEASE(release=to, nearest=nearest(to, history)))
-    candidate, live = history.candidate(), history.live
-    if candidate and to in ("", live.name if live else ""):
-        target = live.name if live else ""
-        return RollbackPlan(candidate.name, target, "abandon", switch=_switch_to(session, target))
-    if live is None:
-        raise Refusal(NOTHING_TO_ROLL_BACK(reason="no release is live or prepared"))
-    if not history.previous:
-        raise Refusal(NOTHING_TO_ROLL_BACK(reason=f"no release was live before {live.name}"))
-    target = to or history.previous[-1]
-    if target == live.name:
-        raise Refusal(NOTHING_TO_ROLL_BACK(reason=f"release {target} is live already"))
-    if target not in history.previous:
-        raise Refusal(NOTHING_TO_ROLL_BACK(reason=f"release {target} was never live"))
-    passed = history.previous[history.previous.index(target) + 1 :]
-    if contracted := [
-        name
-        for name in passed
-        if history.releases[name].contracted or _contract_applied(session, history.releases[name])
-    ]:
-        raise Refusal(TOO_FAR_BACK(target=target, release=live.name, between=", ".join(contracted)))
-    return _plan_from_live(session, live, target)
-
-
-def _plan_from_live(session: Session, live: Release, target: str) -> RollbackPlan:
-    switch = _switch_to(session, target)
-    contract = _contract_applied(session, live)
-    if not contract:
-        return RollbackPlan(live.name, target, "switch", switch=switch)
-    prepared = body(session.ledger, live, PREPARED, needed=True)
-    rehearsed = set(contract) <= set(keys_of(prepared, "contract"))
-    if rehearsed and prepared.get("verdict_after_contract") == "reverse":
-        return RollbackPlan(live.name, target, "reverse", contract, switch=switch)
-    record = contract_body(session.ledger, live) or prepared
-    return RollbackPlan(live.name, target, "restore", (), str(record.get("backup", "")), switch)
-
-
-def _contract_applied(session: Session, release: Release) -> tuple[tuple[str, str], ...]:
-    """The release's contract migrations that are in the database, whoever applied them, last one first."""
-    keys = keys_of(contract_body(session.ledger, release), "migrations")
-    waiting = keys_of(body(session.ledger, release, PREPARED, needed=True), "contract")
-    keys += [key for key in waiting if key not in keys]
-    applied = gate.applied(session.conf.database) if keys else frozenset()
-    return tuple(key for key in reversed(keys) if key in applied)
-
-
-def _switch_to(session: Session, target: str) -> tuple[str, ...]:
-    return tuple(part.replace("{release}", target) for part in session.conf.switch) if target else ()
-
-
-def nearest(name: str, history: History) -> str:
-    """ " Did you mean …?" for a release name that is unknown, or nothing."""
-    import difflib
-
-    near = difflib.get_close_matches(name, list(history.releases), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 @dataclass
 class Rollback:
-    """One run of `rollback`."""
+    """One run of `rollback`.
+
+    Attributes:
+        to: the release to go back to; the one that was live before unless said.
+        release: the one that is to go; what is prepared or live unless said.
+        yes_restore: the target's name, typed by whoever knows what a restore loses.
+        stage: `database` reverses or restores, `record` ends maintenance and writes what was done to the
+            ledger; between them a rollout moves the traffic. `all` does that too, with DEPLOY['SWITCH'].
+    """
 
     session: Session
     report: Report
     to: str = ""
     release: str = ""
     reason: str = ""
-    yes_replace: str = ""
+    yes_restore: str = ""
     dry_run: bool = False
     wait_for_lock_seconds: float = 0
+    stage: Stage = "all"
 
     def run(self) -> None:
         """Plan, and unless `dry_run`, do it: database first, then traffic, then the record.
@@ -171,7 +79,8 @@ class Rollback:
         `release` a rollback that is done is not done again.
 
         Raises:
-            Refusal: what `plan_rollback` raises, deploy.L042, deploy.L044, deploy.L046, deploy.L001 (75).
+            Refusal: what `plan_rollback` raises, deploy.L042, deploy.L044, deploy.L046, deploy.L071,
+                deploy.L001 (75).
         """
         session, report = self.session, self.report
         if self.dry_run:
@@ -185,12 +94,15 @@ class Rollback:
             if plan is None:
                 return
             report.release = plan.release
-            self._database(plan, guard)
-            self._switch(plan, guard)
-            with report.step("record") as step:
-                data = {**plan.as_dict(), "to": plan.target, "reason": self.reason}
-                session.ledger.append(ROLLED_BACK, plan.release, data, guard=guard)
-                step.facts["live"] = plan.target or None
+            if self.stage == "record" and plan.way in ("reverse", "restore"):
+                finding = DATABASE_FIRST(release=plan.release, target=plan.target, way=plan.way)
+                raise Refusal(finding, exit_code=EXIT_REFUSED)
+            if self.stage != "record":
+                self._database(plan, guard)
+            if self.stage == "all":
+                self._switch(plan, guard)
+            if self.stage != "database":
+                self._record(plan, guard)
 
     def _plan(self) -> RollbackPlan | None:
         """None when the release that should go is rolled back already."""
@@ -205,43 +117,56 @@ class Rollback:
                 step.facts["live"] = history.live.name if history.live else None
                 step.skip(f"release {known.name} is rolled back already")
                 return None
-            plan = plan_rollback(self.session, history, to=self.to)
+            try:
+                plan = plan_rollback(self.session, history, to=self.to)
+            except NoWayBack as none:
+                step.facts.update(none.plan)
+                raise
             if known and plan.release != known.name:
                 raise Refusal(
                     OTHER_RELEASE(release=known.name, status=known.status, current=f"release {plan.release}")
                 )
             step.facts.update(plan.as_dict())
-            if plan.way == "restore" and not self.dry_run:
-                self._confirm(plan)
+            if plan.way == "switch" and (done := _begun(self.session, history, plan)):
+                step.facts["database_done"] = done["way"]
+            restoring.compare_infrastructure(self.session, history, plan, step)
+            if plan.way == "restore":
+                loss = restoring.tell_loss(self.session, plan, step)
+                if not self.dry_run and self.stage != "record":
+                    restoring.confirm(self.session, plan, loss, self.yes_restore)
         return plan
 
-    def _confirm(self, plan: RollbackPlan) -> None:
-        database = backup.database_name(self.session.conf)
-        if self.yes_replace != database:
-            raise Refusal(
-                RESTORE_NOT_CONFIRMED(release=plan.release, database=database, backup=plan.backup),
-                exit_code=EXIT_USAGE,
-            )
-
     def _database(self, plan: RollbackPlan, guard: Guard) -> None:
-        conf, session = self.session.conf, self.session
-        if plan.way == "reverse":
-            with self.report.step("reverse") as step:
+        session = self.session
+        if plan.way not in ("reverse", "restore"):
+            return
+        if plan.way == "restore":
+            with self.report.step("maintenance on") as step:
+                restoring.keep_out(session, plan, step, guard)
+        self._begin(plan, guard)
+        with self.report.step(plan.way) as step:
+            if plan.manifest is None:
                 undone = gate.reverse(
-                    conf, alias=conf.database, migrations=plan.migrations, guard=guard, step=step
-                )
-                step.facts["reversed"] = [".".join(key) for key in undone]
-                self.report.require_ok(step)
-        elif plan.way == "restore":
-            with self.report.step("restore") as step:
-                backup.replace_database(
-                    conf,
-                    session.bucket,
-                    backup.read_manifest(conf, session.bucket, plan.backup),
+                    session.conf,
+                    alias=session.conf.database,
+                    migrations=plan.migrations,
                     guard=guard,
                     step=step,
                 )
-                self.report.require_ok(step)
+                step.facts["reversed"] = [".".join(key) for key in undone]
+            else:
+                backup.drop_stale_scratch(session.conf)  # of a run that was killed
+                step.facts.update(
+                    backup.replace_database(
+                        session.conf, session.bucket, plan.manifest, guard=guard, step=step
+                    )
+                )
+            self.report.require_ok(step)
+
+    def _begin(self, plan: RollbackPlan, guard: Guard) -> None:
+        """Once it is done, nothing but this record tells how the database came to be as it is."""
+        if not _begun(self.session, read_history(self.session.ledger), plan):
+            self.session.ledger.append(ROLLING_BACK, plan.release, plan.as_dict(), guard=guard)
 
     def _switch(self, plan: RollbackPlan, guard: Guard) -> None:
         with self.report.step("switch") as step:
@@ -255,6 +180,30 @@ class Rollback:
                 return
             guard()
             run_switch(plan.switch, plan.target, step)
+
+    def _record(self, plan: RollbackPlan, guard: Guard) -> None:
+        """Last, and after maintenance has ended: cut off between the two, the next run records it, while the
+        other way round nobody would come to let people in again.
+        """
+        by_hand = self.stage == "all" and not plan.switch
+        restoring.let_in(self.session, plan, self.report, guard, by_hand=by_hand)
+        with self.report.step("record") as step:
+            done = _begun(self.session, read_history(self.session.ledger), plan)
+            data = {**plan.as_dict(), **done, "to": plan.target, "reason": self.reason}
+            self.session.ledger.append(ROLLED_BACK, plan.release, data, guard=guard)
+            step.facts["live"] = plan.target or None
+
+
+def _begun(session: Session, history: History, plan: RollbackPlan) -> dict[str, Any]:
+    """What the stage `database` began on this way back since the release went live; empty if nothing."""
+    release: Release = history.releases[plan.release]
+    last = release.seqs.get(ROLLING_BACK, 0)
+    if last < max(release.seqs.get(LIVE, 0), release.seqs.get(ROLLED_BACK, 0)):
+        return {}
+    begun = body(session.ledger, release, ROLLING_BACK)
+    if begun.get("target") != plan.target:
+        return {}
+    return {key: begun[key] for key in ("way", "migrations", "backup") if key in begun}
 
 
 def run_switch(argv: tuple[str, ...], release: str, step: Step) -> None:

@@ -108,6 +108,11 @@ class Engine(Protocol):
     def contents(self, name: str, manifest: Manifest) -> Contents:
         """Measure a restored database the way the manifest's was measured. Raises Refusal."""
 
+    def contents_now(self, manifest: Manifest, *, limit_bytes: int) -> tuple[Contents, frozenset[str]]:
+        """Rows and digests of the live database, measured as the manifest's were, and the tables over
+        `limit_bytes`, whose rows are only estimated (0: nothing is known).
+        """
+
     def check_name(self, name: str) -> str:
         """The name as used here, validated. Raises Refusal."""
 

@@ -20,7 +20,7 @@ from deploy.databases import postgresql as server
 from deploy.databases.swap import rename, swap
 from deploy.reporting.findings import Refusal
 
-from .postgresql_contents import measure_like, sequences, spans
+from .postgresql_contents import measure_like, measure_small, sequences, spans
 from .postgresql_definitions import LARGE_OBJECTS
 from .postgresql_dump import Dump, dump
 from .postgresql_restore import restore
@@ -77,6 +77,15 @@ class PostgreSQL:
             )
             positions = sequences(connection)
             return dataclasses.replace(found, sequences=spans(positions, positions))
+
+    def contents_now(self, manifest: Manifest, *, limit_bytes: int) -> tuple[Contents, frozenset[str]]:
+        with server.connect(self.alias, self.database_name()) as connection:
+            return measure_small(
+                connection,
+                digested=manifest.digests.keys(),
+                samples=manifest.samples,
+                limit_bytes=limit_bytes,
+            )
 
     def check_name(self, name: str) -> str:
         if not name or "\0" in name:

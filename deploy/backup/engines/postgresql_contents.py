@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.backup.contents import Contents
@@ -134,6 +134,26 @@ def measure_like(
         defined=defined,
         large_objects_bytes=sys.maxsize if large_objects else None,
     )
+
+
+def measure_small(
+    connection: Connection[Any], *, digested: Collection[str], samples: Mapping[str, int], limit_bytes: int
+) -> tuple[Contents, frozenset[str]]:
+    """`measure_like`, but soon done: tables over `limit_bytes` have the planner's estimate and no digest.
+
+    Returns:
+        What was found, and the names of the tables that were estimated.
+    """
+    own = own_tables(connection)
+    estimates = {str(table): int(table.rows) for table in own if table.size_bytes > limit_bytes}
+    found = _measure(
+        connection,
+        [table for table in own if str(table) not in estimates],
+        lambda table: samples.get(str(table), 1) if str(table) in digested else None,
+        defined=False,
+        large_objects_bytes=None,
+    )
+    return replace(found, tables=found.tables | estimates), frozenset(estimates)
 
 
 def _measure(

@@ -159,6 +159,15 @@ class SQLite:
                 raise Refusal(INTEGRITY(name=name, reason="; ".join(said)), exit_code=1)
             return _measure(connection)
 
+    def contents_now(
+        self,
+        manifest: Manifest,  # noqa: ARG002 – the protocol's
+        *,
+        limit_bytes: int,  # noqa: ARG002 – there are no estimates
+    ) -> tuple[Contents, frozenset[str]]:
+        with closing(_open(self.live)) as connection:
+            return _measure(connection), frozenset()
+
     def check_name(self, name: str) -> str:
         path = Path(name)
         path = path if path.is_absolute() else self.live.parent / path

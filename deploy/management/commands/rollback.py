@@ -11,7 +11,7 @@ from deploy.management.command import DeployCommand, seconds
 
 
 class Command(DeployCommand):
-    """plan, database (reverse or restore), switch, record."""
+    """plan, maintenance and database (reverse or restore), switch, record."""
 
     help = (
         "Go back to the release that was live before (or --to NAME): abandon, switch, reverse migrations or "
@@ -35,10 +35,17 @@ class Command(DeployCommand):
         parser.add_argument("--reason", default="", help="Why; recorded in the ledger.")
         parser.add_argument("--dry-run", action="store_true", help="Print the plan and change nothing.")
         parser.add_argument(
-            "--yes-replace",
+            "--yes-restore",
             default="",
-            metavar="DATABASE",
-            help="Confirm that a backup may replace this database.",
+            metavar="RELEASE",
+            help="Confirm with the name of the release to go back to that a backup may replace the database, "
+            "and what was written since is lost.",
+        )
+        parser.add_argument(
+            "--stage",
+            choices=("all", "database", "record"),
+            default="all",
+            help="Only one part, for a rollout that moves the traffic itself between the two.",
         )
         parser.add_argument("--wait-for-lock", type=seconds, default=0, metavar="SECONDS")
 
@@ -54,7 +61,8 @@ class Command(DeployCommand):
             to=options["to"],
             release=options["release"],
             reason=options["reason"],
-            yes_replace=options["yes_replace"],
+            yes_restore=options["yes_restore"],
             dry_run=options["dry_run"],
+            stage=options["stage"],
             wait_for_lock_seconds=options["wait_for_lock"],
         ).run()
