@@ -17,13 +17,17 @@ class Received:
 
 @dataclass
 class Origin:
-    """`release` is what it says; `drops_reused` closes a connection's second request without an answer."""
+    """`release` is what it says; `begun` counts heads of requests, `received` whole ones.
+
+    `drops_reused` closes a connection at its second request, without an answer.
+    """
 
     release: str
     port: int = 0
     drops_reused: bool = False
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    begun: int = 0
     received: list[Received] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     waiting: threading.Event = field(default_factory=threading.Event)
@@ -41,6 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         origin = self.origin
         self.asked += 1
+        origin.begun += 1
         if self.asked > 1 and origin.drops_reused:
             self.close_connection = True
             return
