@@ -43,6 +43,9 @@ VARIABLES = (
     "SIGNED_URL_SECONDS",
 )
 
+# Those that may be given as a file (docker/entrypoint, `file:///PATH`): a bucket can be called like that.
+SECRETS = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "SENTRY_DSN", "SMOKE_PASSWORD")
+
 NEW_KEY_COMMAND = "export SECRET_KEY=\"$(python -c 'import secrets; print(secrets.token_urlsafe(50))')\""
 
 _RELEASE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from deploy import secret_references
 from deploy.databases import embedded
-from optifit.environment import Environment
+from optifit.environment import SECRETS, Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".deploy"
 
-env = Environment(os.environ)
+# Secrets by reference first: sm://PROJECT/NAME#VERSION of any variable, file:///PATH of SECRETS.
+env = Environment(os.environ, secret_references.resolve(os.environ, files=SECRETS))
 
 # --- who we are ---------------------------------------------------------------------------------------
 DEBUG = env.flag("DJANGO_DEBUG")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from deploy.reporting.findings import Finding
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -40,12 +42,21 @@ class TypedVariables:
 
     An empty variable counts as not set. After a mistake the default stands in, so that reading goes on
     and `finish` can name all of them.
+
+    Args:
+        variables: the environment.
+        unresolved: a finding by variable for each that refers to a secret that could not be read (see
+            `deploy.secret_references`); it is the mistake, and nothing more is said of the variable.
     """
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+    def __init__(self, variables: Mapping[str, str], unresolved: Mapping[str, Finding] | None = None) -> None:
+        self._unresolved = unresolved or {}
+        self._variables = {name: text for name, text in variables.items() if name not in self._unresolved}
         self.read: set[str] = set()
-        self.mistakes: list[Mistake] = []
+        self.mistakes = [
+            Mistake(finding.id, name, finding.message, finding.hint)
+            for name, finding in self._unresolved.items()
+        ]
 
     def finish(self) -> None:
         """Raises EnvironmentMistakes if any variable was missing or wrong."""
@@ -54,6 +65,8 @@ class TypedVariables:
 
     def missing(self, name: str, why: str, hint: str) -> None:
         """Record that `name` has to be set."""
+        if name in self._unresolved:
+            return
         self.mistakes.append(Mistake("optifit.E001", name, f"{name} is not set: {why}.", hint))
 
     def wrong(self, name: str, got: str | None, wants: str, hint: str) -> None:
