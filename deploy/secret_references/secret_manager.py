@@ -53,6 +53,12 @@ def read_all(
         project: of references that name none; empty for that of the credentials.
         emulator: address of a server that stands in for Google's (`http://127.0.0.1:PORT`), or empty.
     """
+    try:
+        # Before the time runs: this waits for nobody but the processor.
+        import google.auth
+        import google.cloud.secretmanager_v1  # noqa: F401
+    except ImportError as error:
+        return dict.fromkeys(references, error)
     deadline = time.monotonic() + limit_seconds
     client = _in_time({"client": partial(_connect, emulator)}, deadline)["client"]
     if isinstance(client, Exception):
