@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,10 @@ def base_image(engine: Engine) -> str:
 def backend_image(engine: Engine) -> str:
     """The tag of the backend's image, RELEASE is `images.FIRST_RELEASE`."""
     return images.backend(engine)
+
+
+@pytest.fixture(scope="session")
+def frontend_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tag of the frontend's image, RELEASE is `images.FIRST_RELEASE`."""
+    folder: Path = tmp_path_factory.mktemp("frontend")
+    return images.frontend(engine, folder)

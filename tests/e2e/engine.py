@@ -7,6 +7,7 @@ session ran is removed at its end, and, if it was killed, at the start of the ne
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,9 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
-from tests.e2e import system
+from tests.e2e import registry, system
 from tests.e2e.system import wait_for
 
 CACHE = Path(os.environ.get("E2E_CACHE") or Path(tempfile.gettempdir()) / "optifit-e2e-cache")
@@ -25,11 +27,10 @@ DOCKER = "/usr/bin/docker"
 COMPOSE = "/usr/bin/docker-compose"
 DOCKERD = "/usr/sbin/dockerd"
 SETPRIV = "/usr/bin/setpriv"
-REGISTRY = "/usr/bin/docker-registry"
-PROGRAMS = (DOCKER, COMPOSE, DOCKERD, REGISTRY, "/usr/bin/mmdebstrap", "/usr/sbin/iptables")
+PROGRAMS = (DOCKER, COMPOSE, DOCKERD, registry.PROGRAM, "/usr/bin/mmdebstrap", "/usr/sbin/iptables")
 SEARCH_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 STARTING = Path("/run/optifit-e2e.lock")
-REGISTRY_BYTES = 4 * 2**30
+BUILD_CACHE = {"gc": {"enabled": True, "defaultKeepStorage": "4GB"}}
 
 
 class EngineError(Exception):
@@ -66,7 +67,8 @@ class Engine:
             self._closing.callback(self._stop)
             self.start()
             self.clean()
-            self._start_registry()
+            storage = self.folder / "registry"
+            self.registry_port = self._closing.enter_context(registry.running(storage, self._run))
         except BaseException:
             self._closing.close()
             raise
@@ -89,6 +91,14 @@ class Engine:
         """Standard output of `docker-compose ARGUMENTS` with `environment` added to the engine's."""
         return self.run([COMPOSE, *arguments], timeout=timeout, environment=environment)
 
+    def logs(self, container: str) -> str:
+        """What the container has written to either output."""
+        command = [DOCKER, "logs", container]
+        both = subprocess.run(
+            command, stdout=PIPE, stderr=STDOUT, text=True, env=self.environment, check=False
+        )
+        return both.stdout
+
     def run(
         self,
         command: Sequence[str],
@@ -97,6 +107,7 @@ class Engine:
         timeout: float = 300,
         environment: dict[str, str] | None = None,
     ) -> str:
+        """Standard output of `command`, run with the engine's environment and `environment`, stripped."""
         done = subprocess.run(
             command,
             input=input,
@@ -137,7 +148,9 @@ class Engine:
         """Remove every container, network and volume, and images without a name."""
         if containers := self.docker("ps", "--all", "--quiet", "--no-trunc").split():
             self.docker("rm", "--force", "--volumes", *containers)
-        self.docker("system", "prune", "--force", "--volumes")
+        # Not `system prune`: that takes BuildKit's cache too, which dockerd itself keeps below BUILD_CACHE.
+        for kind in ("network", "volume", "image"):
+            self.docker(kind, "prune", "--force")
 
     def power_cut(self) -> None:
         """Kill everything at once: engine, containers, published ports. `start()` is the power's return."""
@@ -162,7 +175,8 @@ class Engine:
         """
         command = [DOCKERD, "--bridge=none", "--log-level=warn", f"--host={self.environment['DOCKER_HOST']}"]
         command += [f"--data-root={self.folder / 'data'}", f"--exec-root={self._run / 'exec'}"]
-        command += [f"--pidfile={self.folder / 'pid'}"]
+        command += [f"--pidfile={self.folder / 'pid'}", f"--config-file={self._run / 'daemon.json'}"]
+        (self._run / "daemon.json").write_text(json.dumps({"builder": BUILD_CACHE}))
         # Two that start at the same moment trip over each other's iptables chains.
         with (self.folder / "log").open("wb") as log, STARTING.open("w") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
@@ -209,30 +223,6 @@ class Engine:
             raise EngineError((self.folder / "log").read_text(errors="replace")[-4000:])
         done = subprocess.run([DOCKER, "version"], env=self.environment, capture_output=True, check=False)
         return done.returncode == 0
-
-    def _start_registry(self) -> None:
-        storage = self.folder / "registry"
-        if storage.is_dir() and sum(path.stat().st_size for path in storage.rglob("data")) > REGISTRY_BYTES:
-            shutil.rmtree(storage)
-        self.registry_port = system.free_port()
-        configuration = self._run / "registry.yml"
-        configuration.write_text(
-            "version: 0.1\n"
-            "log: {level: error, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}\n"
-            f'http: {{addr: "127.0.0.1:{self.registry_port}"}}\n'
-        )
-        with (self.folder / "registry.log").open("wb") as log:
-            registry = subprocess.Popen(
-                [SETPRIV, "--pdeathsig", "KILL", REGISTRY, "serve", str(configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"PATH": SEARCH_PATH, "OTEL_TRACES_EXPORTER": "none"},
-            )
-        self._closing.callback(registry.wait, 30)
-        self._closing.callback(registry.kill)
-        wait_for(lambda: system.listens(self.registry_port), "the registry", seconds=60)
 
     def _stop(self) -> None:
         if self._dockerd is None:

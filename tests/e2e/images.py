@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
+from tests.e2e import bundle
 from tests.e2e.engine import CACHE, SEARCH_PATH, Engine, EngineError
 
 ROOT = Path(__file__).parents[2]
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 # One image for the backend's base, for the proxy and for the database: its server and client are both 15.
-PACKAGES = ("ca-certificates", "caddy", "postgresql", "postgresql-client", "python3", "python3-venv")
+PACKAGES = ("ca-certificates", "caddy", "postgresql", "postgresql-client", "python3", "python3-venv", "wget")
 # Documentation, and PostgreSQL's compiler of expressions, which is a quarter of the image.
 LEFT_OUT = (
     "/usr/share/doc/*",
@@ -70,6 +72,26 @@ def backend(engine: Engine, *, release: str = FIRST_RELEASE) -> str:
         BASE_IMAGE=base(engine),
         RELEASE=release,
         SOURCE="https://git.invalid/optifit",
+        VERSION="1.2.3",
+        CREATED="2026-01-02T03:04:05Z",
+    )
+
+
+def frontend(engine: Engine, folder: Path, *, release: str = FIRST_RELEASE) -> str:
+    """The tag of the real `docker/frontend.Dockerfile`'s image with a small bundle, made in `folder`."""
+    for name in ("docker/frontend.Dockerfile", "docker/frontend.Dockerfile.dockerignore"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "docker" / "caddy", folder / "docker" / "caddy", dirs_exist_ok=True)
+    bundle.write(folder / "frontend" / "build" / "web", release=release)
+    return engine.build(
+        folder / "docker" / "frontend.Dockerfile",
+        f"optifit-frontend:{release}",
+        context=folder,
+        BUNDLE="ready",
+        CADDY_IMAGE=base(engine),
+        RELEASE=release,
+        SOURCE="https://git.invalid/optifit-frontend",
         VERSION="1.2.3",
         CREATED="2026-01-02T03:04:05Z",
     )
