@@ -6,7 +6,10 @@ Starts a PostgreSQL of its own (the embedded wheel) in a temporary folder, fills
 of mixed data (uuid, jsonb, text, numbers; four large tables), and runs, a process each and in turn:
 
 - backup: `pg_dump -Fc -Z0 >/dev/null`, `manage.py backupdb` with one and with two jobs into a local bucket,
-  and with `--peer` django-dbbackup 5.4.0 in an environment of its own (from the package index);
+  and with one into a GCS server of another process over HTTP (`deploy.testing`, whose own work is not in
+  the CPU column, but on this machine's processors); what two jobs can gain at most, by `pg_dump -Fd -Z0`
+  with one and with two of its own (into a folder that is not synced); and with `--peer` django-dbbackup
+  5.4.0 in an environment of its own (from the package index);
 - restore: `pg_restore -j2` of an archive on the local disk, `manage.py restoredb --into`, and the peer's.
 
 Wall time is of the whole process, CPU of the process and its children, server CPU of the sessions that have
@@ -14,28 +17,27 @@ ended meanwhile; peak RSS is the first process's own (VmHWM). A ratio is of wall
 ratios within each round, and beside it the ratio of the fastest runs. Server and client share this machine's
 processors: the more of them are busy with something else, the less do the ratios say, so the load is printed,
 and CPU times are what remains comparable. `--growth` shows how time and memory grow with the size.
+Ends with 1 when a backup of one job takes 1.15 times the plain dump, or a restore 1.1 times the plain one.
 """
 
 import argparse
 import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from deploy.databases import embedded  # noqa: E402 – the path comes first
+# The path comes first.
+from benchmarks.contestants import Contestant, print_table, ratios, take_turns  # noqa: E402
+from deploy.databases import embedded  # noqa: E402
 
 PEER = "django-dbbackup==5.4.0"
+GROWING = ("pg_dump -Fc -Z0", "backupdb --jobs 1", "backupdb to GCS")
 MEGABYTES_PER_PGBENCH_SCALE = 15
 ROWS_PER_MEGABYTE = 640  # of the mixed data; what a megabyte of tables takes
 SETTINGS = """
@@ -46,7 +48,8 @@ BASE_DIR = {folder!r}
 DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", "USER": "postgres",
     "NAME": os.environ["BENCHMARK_DATABASE"], "HOST": os.environ["PGHOST"]}}}}
 INSTALLED_APPS = [{app!r}]
-DEPLOY = {{"BUCKET": "file://{folder}/bucket", "PROJECT": "benchmark", "ENVIRONMENT": "test"}}
+BUCKET = os.environ.get("BENCHMARK_BUCKET", "file://{folder}/bucket")
+DEPLOY = {{"BUCKET": BUCKET, "PROJECT": "benchmark", "ENVIRONMENT": "test"}}
 DBBACKUP_CLEANUP_KEEP = 1
 STORAGES = {{"dbbackup": {{"BACKEND": "django.core.files.storage.FileSystemStorage",
     "OPTIONS": {{"location": "{folder}/dbbackup"}}}},
@@ -79,40 +82,6 @@ CREATE INDEX ON event (customer_id);
 CREATE INDEX ON reading (sensor, at);
 VACUUM ANALYZE;
 """
-
-
-@dataclass(frozen=True)
-class Run:
-    """Of one process: seconds, and the peak of its own memory in bytes."""
-
-    wall: float
-    cpu: float
-    server_cpu: float
-    peak: int
-
-
-@dataclass
-class Contestant:
-    """One way to do it; `before` and `after` are not timed."""
-
-    name: str
-    argv: Sequence[str]
-    environment: dict[str, str]
-    before: Sequence[Sequence[str]] = ()
-    after: Sequence[Sequence[str]] = ()
-    stored: Path | None = None
-    runs: list[Run] = field(default_factory=list)
-    stored_bytes: int = 0
-
-    def run(self) -> None:
-        for argv in self.before:
-            subprocess.run(argv, env=self.environment, check=True, stdout=subprocess.DEVNULL)
-        self.runs.append(measured(self.argv, self.environment, server_pid(self.environment)))
-        if self.stored is not None:
-            self.stored_bytes = sum(path.stat().st_size for path in self.stored.rglob("*") if path.is_file())
-            shutil.rmtree(self.stored, ignore_errors=True)
-        for argv in self.after:
-            subprocess.run(argv, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> int:
@@ -158,9 +127,12 @@ def compare(options: argparse.Namespace, work: Path, socket: Path) -> int:
     for size in filter(None, options.growth.split(",")):
         database = f"growth_{size}"
         make("mixed", database, int(size), environment)
-        contestants = backups(database, work, environment, "")[:2]
+        contestants = growing(database, work, environment)
         take_turns(contestants, max(2, options.rounds // 2))
-        print_table(f"growth: mixed data of {size} MB", contestants)
+        print_table(f"growth, backup: mixed data of {size} MB", contestants)
+        contestants = restores(database, work, environment, "")
+        take_turns(contestants, max(2, options.rounds // 2))
+        print_table(f"growth, restore: mixed data of {size} MB", contestants)
         sql(environment, "postgres", f'DROP DATABASE "{database}"')
     return int(bad)
 
@@ -182,7 +154,15 @@ def make(kind: str, database: str, megabytes: int, environment: dict[str, str]) 
         scale = max(1, megabytes // MEGABYTES_PER_PGBENCH_SCALE)
         argv = ["pgbench", "--initialize", "--quiet", f"--scale={scale}", database]
         subprocess.run(argv, env=environment, check=True, capture_output=True)
-        return
+    else:
+        fill(database, megabytes, environment)
+    # What it leaves to be written, and its own session, are not the first contestant's.
+    sql(environment, database, "CHECKPOINT")
+    time.sleep(1)
+
+
+def fill(database: str, megabytes: int, environment: dict[str, str]) -> None:
+    """Make the mixed data."""
     argv = ["psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--set", f"rows={megabytes * ROWS_PER_MEGABYTE}"]
     subprocess.run([*argv, database], input=MIXED, text=True, env=environment, check=True)
 
@@ -195,6 +175,10 @@ def measure(
     taking = backups(database, work, environment, peer)
     take_turns(taking, rounds)
     print_table(f"backup: {kind} data, {size}", taking)
+    named = {one.name: min(run.wall for run in one.runs) for one in taking}
+    for name in ("backupdb --jobs", "pg_dump -Fd -Z0 -j"):
+        one, two = (next(wall for key, wall in named.items() if key == f"{name} {n}") for n in (1, 2))
+        print(f"two jobs instead of one, {name} 2: {one / two:.2f} times as fast, of the fastest runs")
     bringing = restores(database, work, environment, peer)
     take_turns(bringing, rounds)
     print_table(f"restore: {kind} data, {size}", bringing)
@@ -214,11 +198,27 @@ def backups(database: str, work: Path, environment: dict[str, str], peer: str) -
         )
         for jobs in (1, 2)
     ]
+    found.append(Contestant("backupdb to GCS", [sys.executable, "-m", "django", "backupdb"], ours, gcs=True))
+    folder = str(work / "folder")
+    found += [
+        Contestant(
+            f"pg_dump -Fd -Z0 -j {jobs}",
+            ["pg_dump", "-Fd", "-Z0", "--no-sync", f"-j{jobs}", f"--file={folder}", database],
+            environment,
+            after=[["rm", "-r", folder]],
+        )
+        for jobs in (1, 2)
+    ]
     if peer:
         theirs = {**ours, "DJANGO_SETTINGS_MODULE": "site_peer"}
         argv = [peer, "-m", "django", "dbbackup", "--noinput", "--quiet"]
         found.append(Contestant("django-dbbackup", argv, theirs, stored=work / "dbbackup"))
     return found
+
+
+def growing(database: str, work: Path, environment: dict[str, str]) -> list[Contestant]:
+    """Those whose time and memory are shown beside a database's size."""
+    return [one for one in backups(database, work, environment, "") if one.name in GROWING]
 
 
 def restores(database: str, work: Path, environment: dict[str, str], peer: str) -> list[Contestant]:
@@ -256,87 +256,6 @@ def restores(database: str, work: Path, environment: dict[str, str], peer: str) 
         argv = [peer, "-m", "django", "dbrestore", "--noinput", "--input-filename", name]
         found.append(Contestant("django-dbbackup", argv, into, before=[create], after=[drop]))
     return found
-
-
-def take_turns(contestants: Sequence[Contestant], rounds: int) -> None:
-    """Each once a round, each round beginning with another: what else the machine does meets all alike."""
-    for number in range(rounds):
-        first = number % len(contestants)
-        for contestant in (*contestants[first:], *contestants[:first]):
-            contestant.run()
-
-
-def measured(argv: Sequence[str], environment: dict[str, str], server: int) -> Run:
-    """Run it to its end. Raises when it fails."""
-    peak = 0
-    before = sessions_cpu(server)
-    began = time.perf_counter()
-    process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.01):
-            peak = max(peak, peak_bytes(process.pid))
-
-    ended = threading.Event()
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    ended.set()
-    watcher.join()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, argv)
-    time.sleep(0.1)  # the last session ends after its client
-    return Run(wall, used.ru_utime + used.ru_stime, sessions_cpu(server) - before, peak)
-
-
-def server_pid(environment: dict[str, str]) -> int:
-    """The server's first process."""
-    return int(Path(environment["PGHOST"], "postmaster.pid").read_text().split()[0])
-
-
-def sessions_cpu(pid: int) -> float:
-    """Seconds of processor time of the server's processes that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_bytes(pid: int) -> int:
-    """The largest resident size so far; 0 once the process has ended (or where there is no /proc)."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return int(lines["VmHWM"].split()[0]) * 1024 if "VmHWM" in lines else 0
-
-
-def ratios(base: Contestant, other: Contestant) -> tuple[float, float]:
-    """Of the other's wall time to the base's: the rounds' ratios' median, and that of the fastest runs."""
-    each = [theirs.wall / ours.wall for ours, theirs in zip(base.runs, other.runs, strict=True)]
-    return statistics.median(each), min(run.wall for run in other.runs) / min(run.wall for run in base.runs)
-
-
-def print_table(title: str, contestants: Sequence[Contestant]) -> None:
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"\n{title} ({len(contestants[0].runs)} rounds, load {load})")
-    print(f"{'':<20} {'wall min':>9} {'median':>9} {'CPU':>8} {'server':>8} {'peak RSS':>10} {'stored':>10} "
-          f"{'ratio':>7} {'of min':>7}")  # fmt: skip
-    for contestant in contestants:
-        runs = contestant.runs
-        walls = [run.wall for run in runs]
-        median, fastest = ratios(contestants[0], contestant)
-        stored = f"{contestant.stored_bytes / 1e6:.1f} MB" if contestant.stored_bytes else ""
-        print(
-            f"{contestant.name:<20} {min(walls):>7.2f} s {statistics.median(walls):>7.2f} s "
-            f"{statistics.median(run.cpu for run in runs):>6.2f} s "
-            f"{statistics.median(run.server_cpu for run in runs):>6.2f} s "
-            f"{max(run.peak for run in runs) / 1024**2:>6.1f} MiB {stored:>10} "
-            f"{median:>7.2f} {fastest:>7.2f}",
-            flush=True,
-        )
 
 
 def sql(environment: dict[str, str], database: str, statement: str) -> str:
