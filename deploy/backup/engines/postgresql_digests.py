@@ -95,10 +95,9 @@ def count_and_digest(table: Table, sample: int | None) -> Composed:
     from psycopg import sql
 
     digest: Composable = sql.SQL("NULL")
+    # The sum of a bigint is a numeric that does not overflow, and adds faster than one of numerics.
     if sample is not None:
-        digest = sql.SQL('sum(hashtextextended({}::text COLLATE "C", 0)::numeric)').format(
-            _row(table.columns)
-        )
+        digest = sql.SQL('sum(hashtextextended({}::text COLLATE "C", 0))').format(_row(table.columns))
         if sample > 1:
             digest = sql.SQL("{} FILTER (WHERE {} & {} = 0)").format(
                 digest, _key_hash(table), sql.Literal(sample - 1)
