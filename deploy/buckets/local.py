@@ -34,6 +34,7 @@ from .local_files import (
     read_info,
     sweep_leftovers,
     trailer,
+    written_early,
 )
 from .local_locks import locked
 from .names import validate_name, validate_prefix
@@ -106,7 +107,8 @@ class LocalBucket:
     ) -> Iterator[BinaryIO]:
         properties = _Properties(content_type, metadata=dict(metadata or {}))
         with self._writing(name) as (descriptor, temporary):
-            with ChecksumWriter(lambda piece: self._write(name, descriptor, piece)) as writer:
+            write = written_early(descriptor, lambda piece: self._write(name, descriptor, piece))
+            with ChecksumWriter(write) as writer:
                 yield cast(BinaryIO, writer)
             self._commit(name, descriptor, temporary, writer, if_generation, properties)
 

@@ -282,6 +282,23 @@ def test_everything_is_on_disk_before_it_is_visible(local, monkeypatch):
     assert events == ["fsync", "rename", "fsync"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is asked for")
+def test_a_large_stream_is_brought_to_the_disk_while_it_is_written(local, monkeypatch):
+    begun, advise = [], os.posix_fadvise
+
+    def note(descriptor, offset, length, advice):
+        begun.append((offset, length))
+        advise(descriptor, offset, length, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    piece = bytes(range(256)) * 12 * 1024  # 3 MiB
+    with local.open_write("large") as out:
+        for _ in range(7):
+            out.write(piece)
+        assert begun == [(0, 3 * len(piece)), (3 * len(piece), 3 * len(piece))]
+    assert local.read("large") == piece * 7
+
+
 def test_losing_a_precondition_writes_nothing(local):
     local.put("name", b"old")
     before = {path: path.stat().st_mtime_ns for path in Path(local.url[7:]).rglob("*%")}
