@@ -74,7 +74,10 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("--frontend", action="store_true", help="only the frontend, to the one before")
     back.add_argument("--reason", default="", help="for the ledger")
     back.add_argument(
-        "--yes-restore", default="", metavar="RELEASE", help="what was written since RELEASE may be lost"
+        "--yes-restore",
+        default="",
+        metavar="RELEASE",
+        help="restore RELEASE; what was written since may be lost",
     )
     back.add_argument("--dry-run", action="store_true", help="say which way it would go, and do nothing")
 

@@ -16,6 +16,7 @@ from typing import Any
 from . import decisions, moving
 from .journal import Deployed, Move, Operation, now
 from .problems import (
+    EXIT_USAGE,
     IMPOSSIBLE,
     NOT_CONFIRMED,
     NOTHING_LIVE,
@@ -32,7 +33,7 @@ _DATABASE_WAYS = ("reverse", "restore")
 
 @dataclass(frozen=True)
 class BackRequest:
-    """What was asked for. `release` "" for the one before; `yes_restore` names the release that goes."""
+    """What was asked for. `release` "" for the one before; `yes_restore` names the release to restore."""
 
     release: str = ""
     frontend: bool = False
@@ -70,7 +71,9 @@ def plan(world: World, request: BackRequest) -> Way:
         result = world.jobs.ask(live["backend"].image, arguments, seconds=seconds)
         facts = dict(result.step("plan"))
         if facts.get("way") == "impossible":
-            raise IMPOSSIBLE(reason=facts.get("reason") or result.reason)
+            problem = IMPOSSIBLE(reason=facts.get("reason") or result.reason)
+            problem.exit_code = EXIT_USAGE if result.done.code == EXIT_USAGE else problem.exit_code
+            raise problem
         world.jobs.require(result, "rollback --dry-run", seconds)
         way, target, going = (str(facts.get(name) or "") for name in ("way", "target", "release"))
         step.facts.update(way=way, going=going, target=target)
@@ -98,7 +101,7 @@ def run(world: World, request: BackRequest) -> str:
     began = time.monotonic()
     world.alone()
     way = plan(world, request)
-    if way.way == "restore" and request.yes_restore != way.going:
+    if way.way == "restore" and request.yes_restore != way.target:
         lost = f"rows written since would be lost: {_rows(way.facts.get('rows_written_since'))}"
         backup = way.facts.get("backup") or "(unknown)"
         raise NOT_CONFIRMED(release=way.going, target=way.target, backup=backup, lost=lost)
@@ -200,7 +203,7 @@ def _smoke(world: World, moves: Sequence[Move]) -> str:
 
 
 def _arguments(operation: Operation, stage: str) -> list[str]:
-    arguments = ["rollback", "--release", operation.going, "--stage", stage, "--reason", operation.reason]
+    arguments = ["rollback", "--release", operation.going, "--stage", stage, f"--reason={operation.reason}"]
     return [*arguments, "--to", operation.release] if operation.release else arguments
 
 

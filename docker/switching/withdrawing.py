@@ -10,6 +10,7 @@ from . import decisions, moving
 from .journal import Move, Operation, now
 from .output import Step
 from .problems import (
+    DATABASE_IS_BACK,
     EXIT_REFUSED,
     EXIT_USAGE,
     FIRST_STAYS,
@@ -156,7 +157,7 @@ def _record_failed(world: World, operation: Operation, step: Step) -> None:
     if not operation.release:
         return
     arguments = ["releases", "fail", operation.release, "--step", operation.failed_step]
-    arguments += ["--reason", operation.reason or "no reason known"]
+    arguments += [f"--reason={operation.reason or 'no reason known'}"]
     image = live_image(world, operation)
     if not image:
         return
@@ -231,6 +232,8 @@ def _verdict(world: World, operation: Operation, decision: str, problem: Problem
         "live": f"release {live.release}" if live else "what was live",
         "container": _container(world, operation),
     }
+    if operation.command == "rollback" and operation.way == "reverse":
+        return DATABASE_IS_BACK(way=operation.way, target=operation.release, release=operation.going)
     if decision == decisions.STOP:
         verdict = STAYED_AWAY(**names)
         verdict.exit_code = problem.exit_code or EXIT_USAGE
@@ -262,7 +265,7 @@ def _rollback_arguments(operation: Operation, stage: str) -> list[str]:
     if operation.going:
         arguments += ["--to", operation.going]
     reason = f"{operation.failed_step}: {operation.reason}"
-    return [*arguments, "--reason", reason[:_LONGEST_REASON]]
+    return [*arguments, f"--reason={reason[:_LONGEST_REASON]}"]
 
 
 def _old(world: World, operation: Operation) -> list[Move]:

@@ -1,9 +1,13 @@
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .machine import Machine, wait_for
+from .machine import ROOT, Machine, wait_for
+
+# As rollout.py has it when it is run: its folder is on the path.
+sys.path.insert(0, str(ROOT / "docker"))
 
 
 @pytest.fixture

@@ -85,6 +85,9 @@ class Machine:
         environment = {**self.environment, **names}
         subprocess.run([self.folder / "compose", *arguments], env=environment, check=True, timeout=60)
 
+    def docker(self, *arguments: str) -> None:
+        subprocess.run([self.folder / "docker", *arguments], env=self.environment, check=True, timeout=60)
+
     def write(self, name: str, data: object) -> None:
         (self.stand_in / name).write_text(json.dumps(data))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 FOLDER = Path(os.environ["STAND_IN"])
 CONTAINERS = FOLDER / "containers"
 ME = Path(__file__).resolve()
-TTL_SECONDS = 1.0
+TTL_SECONDS = 0.3
 
 
 def read(name, default):
