@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -25,14 +26,14 @@ OLD = 6  # backups that are to go
 HOW = ["moments", "kill", "kill_after"]
 
 
-def killed(world: World, argv: list[str], how: str) -> Iterator[str]:
+def killed(world: World, argv: list[str], how: str, moments: int = MOMENTS) -> Iterator[str]:
     """Kill it in each way of `how`; yields a word on it after each kill, and nothing for a whole run."""
     if how == "moments":
         count = 0
-        for number, share in world.killed_at_moments(argv, SEED):
+        for number, share in world.killed_at_moments(argv, SEED, moments):
             count += number >= 0
             yield f"seed {SEED}, at {share:.3f}" if number >= 0 else ""
-        assert count == MOMENTS
+        assert count == moments
         return
     for number in world.killed_at_calls(argv, how):
         yield f"{how} at call {number}"
@@ -124,6 +125,41 @@ def test_restoredb_replacing(world: World, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", HOW)
+def test_backups_verify(world: World, how: str) -> None:
+    """A whole proof or none, and its scratch database is gone with the next one's."""
+    (base,) = world.manifests()
+    argv = ["backups", "verify", "latest", "--grade", "L2"]
+    seen: Counter[str] = Counter()
+    for told in killed(world, argv, how, moments=12):
+        if told:
+            (after,) = world.manifests()
+            assert [(proof.grade, proof.ok) for proof in after.proofs] in ([], [(2, True)]), told
+            scratch = world.databases(world.conf.scratch_prefix)
+            seen["proved" if after.proofs else "being filled" if scratch else "nothing"] += 1
+            world.succeed(*argv)
+        (now,) = world.manifests()
+        assert (now.grade, now.damage) == (2, None), told
+        assert replace(now, proofs=()) == base, told
+        assert world.rows() == ROWS, told
+        seen["made after the kill"] += len(world.stale_scratch())
+        world.bucket.put(base.manifest_name, base.to_bytes())
+    print(how, dict(seen))  # noqa: T201
+
+
+def test_a_backup_that_was_killed_before_its_proof_has_no_grade(world: World) -> None:
+    for kind, name in (("kill_after", "*manifest.json"), ("kill", "*manifest.json")):
+        world.forget()
+        world.succeed("backupdb")
+        fault = {"kind": kind, "method": "put", "name": name, "nth": 1 if kind == "kill_after" else 2}
+        assert world.run("backupdb", "--prove", fault=fault).killed
+        (killed_one, _) = world.manifests()
+        assert (killed_one.grade, killed_one.proofs) == (None, ())
+        world.succeed("backupdb", "--prove")
+        assert [manifest.grade for manifest in world.manifests()] == [2, None, None]
+        world.stale_scratch()
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_backups_prune(world: World, how: str) -> None:
     (newest,) = world.manifests()
 
@@ -208,9 +244,9 @@ def test_a_restore_beside_a_prune(world: World) -> None:
 def test_two_restores_at_once(world: World) -> None:
     """One replaces, the other is told who is at it: the deploy lock, or the lock of the name."""
     world.query("INSERT INTO person (name) VALUES ('after the backup')")
-    replace = {"argv": ["restoredb", "latest", "--yes-replace", world.live]}
+    replacing = {"argv": ["restoredb", "latest", "--yes-replace", world.live]}
     for _ in range(3):
-        ended = world.together(replace, replace)
+        ended = world.together(replacing, replacing)
         codes = sorted(one.code for one in ended)
         assert codes in ([0, 75], [0, 0]), [one.out for one in ended]  # one after the other is well, too
         kept = world.databases(f"{world.live}_before_")

@@ -108,8 +108,10 @@ class World:
         assert (done.code, done.left) == (0, []), done.out
         return done
 
-    def killed_at_moments(self, argv: list[str], seed: int) -> Iterator[tuple[int, float]]:
-        """Kill it at `MOMENTS` random moments, spread evenly over what it takes; yields after each.
+    def killed_at_moments(
+        self, argv: list[str], seed: int, moments: int = MOMENTS
+    ) -> Iterator[tuple[int, float]]:
+        """Kill it at so many random moments, spread evenly over what it takes; yields after each.
 
         One that had ended before its moment does not count: it is tried once more, a little earlier.
         """
@@ -119,8 +121,8 @@ class World:
             took.append(self.succeed(*argv).seconds)
             yield -1, 0
         usual = sorted(took)[1]
-        for number in range(MOMENTS):
-            share = (number + chance.random()) / MOMENTS
+        for number in range(moments):
+            share = (number + chance.random()) / moments
             while True:
                 ended = self.run(*argv, kill_after=share * usual)
                 assert ended.left == [], f"seed {seed}, {share:.3f} of {usual:.2f} s: {ended.left}"
