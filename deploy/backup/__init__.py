@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .loss import written_since
     from .manifest import Manifest
     from .policy import Policy
-    from .proofs import prove
+    from .proofs import failures_recorded, prove
     from .replace import plan_replace, replace_database
     from .restore import require_new, restore_beside, restore_into
     from .retention import PrunePlan, apply_prune, plan_prune
@@ -34,6 +34,7 @@ __all__ = [
     "drop_replaced",
     "drop_scratch",
     "drop_stale_scratch",
+    "failures_recorded",
     "is_kept",
     "list_backups",
     "list_kept",
@@ -68,6 +69,7 @@ _HOMES = {
     "drop_replaced": "kept",
     "drop_scratch": "scratch",
     "drop_stale_scratch": "scratch",
+    "failures_recorded": "proofs",
     "is_kept": "kept",
     "list_backups": "catalog",
     "list_kept": "kept",

@@ -25,6 +25,7 @@ from deploy.reporting.findings import Finding, Refusal
 from deploy.reporting.report import Step
 
 from .catalog import reread, verify
+from .engines import identity_of
 from .findings import (
     ARCHIVE_DAMAGED,
     CONTENT_DIFFERS,
@@ -121,7 +122,8 @@ def failures_recorded(
 ) -> Iterator[None]:
     """Record in the manifest that the backup is damaged or came back different, if the block finds that.
 
-    What is missing here (a key, a right, a bucket's answer) says nothing of the backup and is not recorded.
+    What is missing here (a key, a right, a bucket's answer) says nothing of the backup and is not recorded,
+    and another environment's backup is that one's to judge.
     Where the record can't be written, that is a warning of `step` (deploy.B112).
     """
     began = time.monotonic()
@@ -134,7 +136,8 @@ def failures_recorded(
         found = refusal.findings
         raise
     finally:
-        if any(finding.id in _OF_THE_BACKUP for finding in found):
+        ours = manifest.identity == identity_of(conf)
+        if ours and any(finding.id in _OF_THE_BACKUP for finding in found):
             failure = replace(proof_of(conf, grade, seconds=time.monotonic() - began, facts={}), ok=False)
             try:
                 record(bucket, manifest, failure, step=step, guard=guard)

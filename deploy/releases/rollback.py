@@ -156,11 +156,14 @@ class Rollback:
                 step.facts["reversed"] = [".".join(key) for key in undone]
             else:
                 backup.drop_stale_scratch(session.conf)  # of a run that was killed
-                step.facts.update(
-                    backup.replace_database(
-                        session.conf, session.bucket, plan.manifest, guard=guard, step=step
+                with backup.failures_recorded(
+                    session.conf, session.bucket, plan.manifest, "L2", step=step, guard=guard
+                ):
+                    step.facts.update(
+                        backup.replace_database(
+                            session.conf, session.bucket, plan.manifest, guard=guard, step=step
+                        )
                     )
-                )
             self.report.require_ok(step)
 
     def _begin(self, plan: RollbackPlan, guard: Guard) -> None:

@@ -13,6 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
+from deploy import backup
+from deploy.backup.proofs import grade_of
+from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
 from deploy.management.backups.listing import _short
@@ -300,3 +303,29 @@ def test_restoredb_makes_a_live_database_anew_that_is_gone(
     assert step_of(report, "restore")["facts"]["kept_as"] == ""
     assert databases(awkward) == {awkward}
     assert query("SELECT name FROM ONLY animal") == [("cat",)]
+
+
+@pytest.mark.parametrize("how", ["replace", "into", "tables"])
+def test_damage_that_a_restore_finds_is_recorded(
+    command: Callable[..., tuple[int, dict[str, Any]]],
+    conf: DeployConf,
+    bucket: LocalBucket,
+    awkward: str,
+    how: str,
+) -> None:
+    assert command("backupdb")[0] == 0
+    (archive,) = [one.name for one in bucket.list("backups/") if one.name.endswith("archive.dump.zst")]
+    body = bytearray(bucket.read(archive))
+    body[len(body) // 2] ^= 1
+    bucket.put(archive, bytes(body))
+    arguments = {
+        "replace": ["--yes-replace", awkward],
+        "into": ["--into", f"{awkward}_look"],
+        "tables": ["--table", "animal", "--into-schema", "look"],
+    }[how]
+
+    code, report = command("restoredb", "latest", *arguments)
+
+    assert (code, ids(report)) == (1, ["deploy.B004"])
+    (manifest,) = backup.list_backups(conf, bucket)
+    assert grade_of(manifest) == "damaged"

@@ -118,9 +118,10 @@ class Command(DeployCommand):
         self._confirm(plan.live, what, manifest.id, given, users=plan.connections)
         with self._locked(session, options) as guard, self.report.step("restore") as step:
             backup.drop_stale_scratch(conf)
-            step.facts.update(
-                backup.replace_database(conf, session.bucket, manifest, guard=guard, step=step, plan=plan)
-            )
+            with backup.failures_recorded(conf, session.bucket, manifest, "L2", step=step, guard=guard):
+                step.facts.update(
+                    backup.replace_database(conf, session.bucket, manifest, guard=guard, step=step, plan=plan)
+                )
 
     def _swap_back(self, conf: DeployConf, options: dict[str, Any]) -> None:
         from deploy import backup
@@ -177,7 +178,10 @@ class Command(DeployCommand):
             step.facts.update(backup=manifest.id, source=str(manifest.identity), new=new)
         if options["dry_run"]:
             return
-        with self.report.step("restore") as step:
+        with (
+            self.report.step("restore") as step,
+            backup.failures_recorded(conf, bucket, manifest, "L2", step=step),
+        ):
             step.facts.update(backup.restore_beside(conf, bucket, manifest, name=options["into"], step=step))
 
     def _into_schema(self, conf: DeployConf, options: dict[str, Any]) -> None:
@@ -194,7 +198,10 @@ class Command(DeployCommand):
             step.facts.update(plan.as_dict())
         if options["dry_run"]:
             return
-        with self.report.step("restore") as step:
+        with (
+            self.report.step("restore") as step,
+            backup.failures_recorded(conf, bucket, manifest, "L2", step=step),
+        ):
             step.facts.update(backup.restore_tables(conf, bucket, manifest, plan, step=step))
 
     def _drop_old(self, conf: DeployConf, options: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -267,3 +269,29 @@ def test_the_command_refuses_what_makes_no_sense(live: str, command: Command) ->
     assert command("backups", "media", "latest", "--dry-run")[0] == 2
     code, report = command("backups", "media", "latest")
     assert (code, report["steps"][0]["findings"][0]["id"]) == (2, "deploy.B073")
+
+
+def test_killed_while_files_come_back_the_next_run_goes_on(
+    media: Media, folder: Folder, backed_up: Callable[[str], Manifest], tmp_path: Path
+) -> None:
+    for name, data in BEFORE.items():
+        media.put(name, data)
+    manifest = backed_up(media.url)
+    saved = tmp_path / "manifest.json"
+    saved.write_bytes(manifest.to_bytes())
+    for name in BEFORE:
+        media.delete(name)
+    argv = [sys.executable, "-m", "tests.backup.companions.subject", str(tmp_path / "bucket"), str(saved)]
+    with subprocess.Popen(argv, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "reached\n"
+        finally:
+            process.kill()
+
+    back = media.live()
+    assert back
+    assert back.items() < BEFORE.items()  # each is whole, and not all of them are there
+    done = bring(folder, manifest)
+    assert (done["brought_back"], done["failed"], done["findings"]) == (len(BEFORE) - len(back), 0, [])
+    assert media.live() == BEFORE
