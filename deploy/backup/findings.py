@@ -71,13 +71,13 @@ FOREIGN_BACKUP = FindingType(
     "deploy.B011",
     "error",
     "The backup {id} is of {theirs}, and this is {ours}.",
-    "Name where it comes from if you mean it: --from-environment {environment}",
+    "Name where it comes from if you mean it: --from-environment {environment!q}",
 )
 NOT_CONFIRMED = FindingType(
     "deploy.B012",
     "error",
     "Replacing the database {database!r} needs its name typed, and {given}.",
-    "python manage.py restoredb {id} --yes-replace {database}",
+    "python manage.py restoredb {id} --yes-replace {database!q}",
 )
 WRONG_ENGINE = FindingType(
     "deploy.B013",
@@ -107,8 +107,8 @@ REPLACED = FindingType(
     "deploy.B017",
     "info",
     "The database {live!r} is now {now}; the one before is kept as {old!r}.",
-    "Back again: python manage.py restoredb --swap-back {old} --yes-replace {live}\n"
-    "When you are sure: python manage.py restoredb --drop-old {old}",
+    "Back again: python manage.py restoredb --swap-back {old!q} --yes-replace {live!q}\n"
+    "When you are sure: python manage.py restoredb --drop-old {old!q}",
 )
 SQLITE_BUSY = FindingType(
     "deploy.B018",

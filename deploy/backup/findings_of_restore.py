@@ -93,7 +93,7 @@ NOT_OWNER = FindingType(
     "error",
     "The role {role!r} may not rename the live database {name!r}, which belongs to {owner!r}, so no backup "
     "can take its place.",
-    "As {owner} or a superuser: ALTER DATABASE {name} OWNER TO {role}; or GRANT {owner} TO {role};\n"
+    "As {owner} or a superuser: ALTER DATABASE {name!i} OWNER TO {role!i}; or GRANT {owner!i} TO {role!i};\n"
     "To only look at a backup: python manage.py restoredb latest --into NAME",
     why="Only its owner renames a database (https://www.postgresql.org/docs/current/sql-alterdatabase.html).",
 )
@@ -101,8 +101,8 @@ RESTORED_KEPT = FindingType(
     "deploy.B108",
     "info",
     "Backup {id} is restored and compared, and kept as {old!r}; {live!r} is as it was.",
-    "When those clients are gone: python manage.py restoredb --swap-back {old} --yes-replace {live}\n"
-    "If you do not want it any more: python manage.py restoredb --drop-old {old}",
+    "When those clients are gone: python manage.py restoredb --swap-back {old!q} --yes-replace {live!q}\n"
+    "If you do not want it any more: python manage.py restoredb --drop-old {old!q}",
 )
 OWNERS_LOST = FindingType(
     "deploy.B109",
@@ -120,6 +120,16 @@ GRANTS_NOT_MADE = FindingType(
     "database {live}:\n{statements}",
     why="Only a member of a role changes the default privileges of what that role makes, and only an owner "
     "grants what belongs to an extension or to the server.",
+)
+ARCHIVE_TOO_NEW = FindingType(
+    "deploy.B126",
+    "error",
+    "Backup {id} was written by pg_dump {archive_major}, and only a server of PostgreSQL 17 or newer takes "
+    "that; this one is {server_major}.",
+    "Restore it into a newer server: point DATABASES at one, or upgrade this one. If what was saved is still "
+    "there: apt-get install postgresql-client-{server_major}, then python manage.py backupdb",
+    why="pg_restore 17 and newer set transaction_timeout, which an older server does not know, and an older "
+    "pg_restore cannot read the archive.",
 )
 GRANTED_BY_US = FindingType(
     "deploy.B123",

@@ -28,7 +28,7 @@ CRASHED = FindingType(
     "deploy.P001",
     "error",
     "The check {name} stopped on an unexpected {kind}: {text}",
-    "python manage.py preflight --only {name}",
+    "python manage.py preflight --only {name!q}",
 )
 TIMED_OUT = FindingType(
     "deploy.P002",

@@ -29,7 +29,7 @@ LEFT_TO_EXPIRE = FindingType(
     "warning",
     "Standard input was closed before it said `release`: the deploy lock was left to expire in {ttl:.0f} s.",
     "If nothing of that rollout runs any more, go on at once: "
-    "python manage.py releases unlock --yes-owner {owner}",
+    "python manage.py releases unlock --yes-owner {owner!q}",
     why="A step of a rollout that was killed may still be writing. It stops when the heartbeats do, and only "
     "then may another deployer begin.",
 )

@@ -30,7 +30,7 @@ UNLOCK_NOT_CONFIRMED = FindingType(
     "deploy.L060",
     "error",
     "The lock is held by {owner}; its last heartbeat was {age:.0f} s ago. It was not broken.",
-    "If that run is surely dead: python manage.py releases unlock --yes-owner {owner}",
+    "If that run is surely dead: python manage.py releases unlock --yes-owner {owner!q}",
 )
 NOT_LOCKED = FindingType(
     "deploy.L061", "info", "Nobody holds the deploy lock.", "python manage.py releases list"

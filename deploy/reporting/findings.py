@@ -7,9 +7,11 @@ A finding type is declared once, as a module constant, with a stable id; calling
 from __future__ import annotations
 
 import re
+import shlex
+import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from .redaction import redact
 
@@ -59,9 +61,26 @@ class Finding:
         )
 
 
+class _Templates(string.Formatter):
+    """`str.format` with two conversions more."""
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        if conversion == "q":
+            return shlex.quote(str(value))
+        if conversion == "i":
+            return '"{}"'.format(str(value).replace('"', '""'))
+        return super().convert_field(value, conversion)
+
+
+_TEMPLATES = _Templates()
+
+
 @dataclass(frozen=True, slots=True)
 class FindingType:
     """The declaration of a finding: id, level, templates for `str.format`, and why it matters.
+
+    In a template `{name!q}` is the value as one word for a shell, `{name!i}` as an identifier for SQL: what a
+    hint says can be pasted, whatever the name.
 
     Call it with the template's values (and `place=`) to make a `Finding`. Values are redacted: no secret
     of this process can enter a finding.
@@ -109,8 +128,8 @@ class FindingType:
         return Finding(
             id=self.id,
             level=level or self.level,
-            message=redact(self.message.format(**values)),
-            hint=redact(self.hint.format(**values)),
+            message=redact(_TEMPLATES.vformat(self.message, (), values)),
+            hint=redact(_TEMPLATES.vformat(self.hint, (), values)),
             place=redact(place) if place else None,
         )
 

@@ -135,10 +135,13 @@ def test_a_pg_dump_whose_archive_could_not_be_restored_here_is_refused(
             taken = replace(conf, pg_bin=str(wheel_16()))
             manifest = backup.create_backup(taken, bucket, release="v1", step=Step("backup"), guard=no_guard)
             written_by_18 = replace(manifest, client_version="18")
-            with pytest.raises(Refusal) as restoring:
-                backup.restore_into(
-                    conf, bucket, written_by_18, name=backup.scratch_name(conf, "v1"), step=Step("restore")
-                )
+            restoring = []
+            for one in (written_by_18, manifest):
+                with pytest.raises(Refusal) as refused:
+                    backup.restore_into(
+                        conf, bucket, one, name=backup.scratch_name(conf, "v1"), step=Step("restore")
+                    )
+                restoring.append(refused.value.findings)
         finally:
             connections[ALIAS].close()
             del connections[ALIAS]
@@ -148,4 +151,5 @@ def test_a_pg_dump_whose_archive_could_not_be_restored_here_is_refused(
     assert "postgresql-client-16" in dumping.value.findings[0].hint
     assert dumping.value.exit_code == 2
     # Before anything was read or created, rather than by pg_restore's own complaint.
-    assert [finding.id for finding in restoring.value.findings] == ["deploy.D003"]
+    assert [finding.id for (finding,) in restoring] == ["deploy.B126", "deploy.D003"]
+    assert "postgresql-client-16" in restoring[1][0].hint  # which can't read the other archive

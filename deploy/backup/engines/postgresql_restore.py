@@ -12,12 +12,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from deploy.backup import spool
-from deploy.backup.findings_of_restore import ENTRIES_LEFT_OUT, SPOOL_TOO_SMALL
+from deploy.backup.findings_of_restore import ARCHIVE_TOO_NEW, ENTRIES_LEFT_OUT, SPOOL_TOO_SMALL
 from deploy.backup.manifest import Part
 from deploy.conf import DeployConf
 from deploy.databases import postgresql as server
-from deploy.databases.client_tools import find_tool
+from deploy.databases.client_tools import find_tool, sets_transaction_timeout
 from deploy.reporting.facts import human_bytes
+from deploy.reporting.findings import Refusal
 
 from .postgresql_grants import make_grants
 from .postgresql_load import Loader
@@ -79,12 +80,10 @@ def prepared(conf: DeployConf, saved: Saved, name: str) -> Iterator[Loader]:
     began = time.monotonic()
     with ExitStack() as stack:
         with server.connect_maintenance(conf.database) as connection:
-            tool = find_tool(
-                "pg_restore",
-                server_major=server.major(connection),
-                archive_major=_major(manifest.client_version),
-                pg_bin=conf.pg_bin,
-            )
+            theirs, ours = _major(manifest.client_version), server.major(connection)
+            if sets_transaction_timeout(theirs, server_major=ours):
+                raise Refusal(ARCHIVE_TOO_NEW(id=manifest.id, archive_major=theirs, server_major=ours))
+            tool = find_tool("pg_restore", server_major=ours, archive_major=theirs, pg_bin=conf.pg_bin)
             require_extensions(connection, conf.database, manifest)
             require_room(connection, manifest, spool_folder=spool.folder())
             superuser = is_superuser(connection)

@@ -73,7 +73,7 @@ COPY_DIFFERS = FindingType(
     "deploy.M096",
     "error",
     "The copy's schema is not the live one: {problem}",
-    "Make a new copy: python manage.py backupdb && python manage.py restoredb latest --into {name}",
+    "Make a new copy: python manage.py backupdb && python manage.py restoredb latest --into {name!q}",
     why="What is proved on another schema says nothing of this one.",
 )
 PROOF_STALE = FindingType(

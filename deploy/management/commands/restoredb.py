@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
@@ -133,7 +134,7 @@ class Command(DeployCommand):
             step.facts.update(plan.as_dict())
         if options["dry_run"]:
             return
-        what, again = f"The kept database {plan.kept!r}", f"--swap-back {plan.kept}"
+        what, again = f"The kept database {plan.kept!r}", f"--swap-back {quote(plan.kept)}"
         self._confirm(plan.live, what, again, options["yes_replace"], users=plan.connections)
         with self._locked(session, options) as guard, self.report.step("swap back") as step:
             step.facts.update(backup.swap_back(conf, plan, guard=guard, step=step))
