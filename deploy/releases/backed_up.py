@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deploy.backup import Manifest, newest
+from deploy.backup import Manifest, newest, require_readable
 from deploy.backup.age import look_at_age
 from deploy.backup.cloudsql.drill import oversize_bytes
 from deploy.backup.findings_of_proofs import APPLY_NEEDS_BACKUP, CLONE_PROVES_LESS, NOT_RESTORED
@@ -111,3 +111,18 @@ class BackupCheck(Check):
         step.extend(age.findings("warning" if age.newest else self._none_yet))
         if age.ok and age.newest is not None and (age.newest.grade or 0) < 2:
             step.add(NOT_RESTORED(id=age.newest.id, grade=grade_name(age.newest.grade)))
+
+
+class BackupKeyCheck(Check):
+    """A key that is named and can't be used is found out today, not on the worst day."""
+
+    name = "backup_key"
+    looks_at = "the private key of DEPLOY['BACKUP_AGE_IDENTITY']: it is readable, by us only, and fits"
+
+    def run(self, conf: DeployConf, step: Step) -> None:
+        if not conf.backup.age_recipients:
+            step.skip("backups are not encrypted")
+        elif not conf.backup.age_identity:  # by intent: what takes backups need not be able to read them
+            step.skip("DEPLOY['BACKUP_AGE_IDENTITY'] names none: this machine is not to read backups")
+        else:
+            step.extend(require_readable(conf))

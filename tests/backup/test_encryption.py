@@ -29,6 +29,7 @@ from deploy.buckets.base import BucketError
 from deploy.buckets.local import LocalBucket
 from deploy.conf import DeployConf
 from deploy.databases.client_tools import find_tool
+from deploy.releases.backed_up import BackupKeyCheck
 from deploy.reporting.findings import Refusal
 from deploy.reporting.redaction import redact
 from deploy.reporting.report import Step
@@ -318,6 +319,24 @@ def flipped(content: bytes, bit: int) -> bytes:
     changed = bytearray(content)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+def test_preflight_looks_at_the_key_where_one_is_named(
+    sealed: DeployConf, conf: DeployConf, key_file: Path
+) -> None:
+    def checked(of: DeployConf) -> Step:
+        step = Step("backup_key")
+        BackupKeyCheck().run(of, step)
+        return step
+
+    assert (checked(sealed).findings, checked(sealed).skipped) == ([], None)
+    without = replace(sealed, backup=replace(sealed.backup, age_identity=""))
+    assert "not to read backups" in str(checked(without).skipped)
+    assert checked(conf).skipped == "backups are not encrypted"
+    key_file.unlink()
+    with pytest.raises(Refusal) as refused:
+        checked(sealed)
+    assert [found.id for found in refused.value.findings] == ["deploy.B102"]
 
 
 def read(content: bytes, stored: Stored, key: pyrage.x25519.Identity) -> bytes:

@@ -43,6 +43,6 @@ def _checks(options: dict[str, Any]) -> tuple[Check, ...]:
     """Every check. A container's start doesn't even import the one that asks the ledger, which isn't fast."""
     if options["fast"] and not options["list"] and not options["only"] and not options["skip"]:
         return available_checks()
-    from deploy.releases.backed_up import BackupCheck
+    from deploy.releases.backed_up import BackupCheck, BackupKeyCheck
 
-    return (*available_checks(), BackupCheck())
+    return (*available_checks(), BackupCheck(), BackupKeyCheck())
