@@ -46,10 +46,10 @@ def announce(session: Session, report: Report, draft: Draft, *, maintenance: boo
             if not dry_run:
                 known = state.begin(session.conf, session.bucket, draft.text, expected_end=draft.expected_end)
                 step.facts["everywhere_within_seconds"] = session.conf.maintenance.refresh_seconds
-            _show(step, known, key="now" if dry_run else "maintenance")
+            _show(step, known)
     with report.step("notices") as step:
         if dry_run:
-            step.facts.update(would_announce=draft.as_dict(), would_switch_maintenance_on=maintenance)
+            step.facts.update(draft.as_dict(), would_switch_maintenance_on=maintenance)
             return
         _list(step, [notices.announce(session.ledger, draft, release=session.identity.name)])
 
@@ -66,7 +66,7 @@ def resolve(session: Session, report: Report, *, dry_run: bool) -> None:
             step.skip("maintenance is not on")
         elif not dry_run:
             state.end(session.conf, session.bucket)
-        _show(step, known, key="now" if dry_run else "ended")
+        _show(step, known, now="on" if dry_run else "switched off")
     with report.step("notices") as step:
         ended = notices.in_force(session.ledger)
         if not ended and known is None:
@@ -97,10 +97,15 @@ def require_installed(session: Session, step: Step) -> bool:
     return session.conf.maintenance.installed
 
 
-def _show(step: Step, known: Maintenance | None, *, key: str = "maintenance") -> None:
-    if known:
-        shown: dict[str, Any] = {name: value for name, value in known.as_dict().items() if name != "schema"}
-        step.facts[key] = shown
+def _show(step: Step, known: Maintenance | None, *, now: str = "on") -> None:
+    """The maintenance that is on, or was until now."""
+    if known is None:
+        return
+    step.facts["maintenance"] = now
+    shown: dict[str, Any] = known.as_dict()
+    for name in ("text", "since", "expected_end", "by", "rollback_of"):
+        if shown[name]:
+            step.facts[name] = shown[name]
 
 
 def _list(step: Step, shown: list[Notice]) -> None:

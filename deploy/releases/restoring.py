@@ -21,7 +21,7 @@ RESTORE_NOT_CONFIRMED = FindingType(
     "deploy.L042",
     "error",
     "Rolling back {release} to {target} needs the database {database} replaced by backup {backup}: {loss}",
-    "python manage.py rollback --release {release} --to {target} --yes-restore {target}",
+    "python manage.py rollback --release {release} --yes-restore {release}",
 )
 MAINTENANCE_STAYS = FindingType(
     "deploy.L072",
@@ -51,11 +51,11 @@ _ANSWER_SECONDS = 1.0
 
 
 def tell_loss(session: Session, plan: RollbackPlan, step: Step) -> str:
-    """Facts and a finding of what was written since the backup; returns it in words."""
+    """Facts and a finding of what was written since the backup, by table and in words; returns the words."""
     assert plan.manifest is not None  # noqa: S101 – the way is "restore"
     written = backup.written_since(session.conf, plan.manifest)
-    step.facts["rows_written_since"] = written
-    loss = in_words(written)
+    step.facts["rows_written_since"] = written["tables"]
+    step.facts["loss"] = loss = in_words(written)
     step.add(ROWS_LOST(since=f"{plan.manifest.created:%Y-%m-%d %H:%M:%S} UTC", loss=loss))
     return loss
 
@@ -66,23 +66,32 @@ def in_words(written: dict[str, Any]) -> str:
     fewer = sum(1 for row in written["tables"] if (row["added"] or 0) < 0)
     other = sum(1 for row in written["tables"] if row["changed"] and row["added"] == 0)
     unknown = sum(1 for row in written["tables"] if row["how"] == "unknown")
-    largest = sorted(more, key=lambda row: -row["added"])[:3]
-    named = ", ".join(f"{row['table']} {row['added']}" for row in largest)
-    text = f"at least {written['rows']} rows ({written['how']}) in {len(more)} tables"
-    parts = [f"{text}: {named}" if named else text]
-    parts += [f"{other} tables hold other rows or columns" if other else ""]
-    parts += [f"{fewer} tables had more rows then" if fewer else ""]
-    parts += [f"nothing is known of {unknown} tables that were never analyzed" if unknown else ""]
+    largest = ", ".join(f"{row['table']} {row['added']}" for row in sorted(more, key=_most_first)[:3])
+    parts = [
+        f"at least {_many(written['rows'], 'row')} ({written['how']}) in {_many(len(more), 'table')}",
+        f"most in: {largest}" if largest else "",
+        f"other rows or columns in {_many(other, 'table')}" if other else "",
+        f"more rows then in {_many(fewer, 'table')}" if fewer else "",
+        f"nothing known of {_many(unknown, 'table')} never analyzed" if unknown else "",
+    ]
     return "; ".join(part for part in parts if part) + "."
 
 
+def _most_first(row: dict[str, Any]) -> int:
+    return -int(row["added"])
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def confirm(session: Session, plan: RollbackPlan, loss: str, given: str) -> None:
-    """Go on only if the target's name was given by whoever decided it.
+    """Go on only if whoever decided it has given the name of the release that goes.
 
     Raises:
         Refusal: deploy.L042, exit code 2.
     """
-    if given != plan.target:
+    if given != plan.release:
         raise Refusal(
             RESTORE_NOT_CONFIRMED(
                 release=plan.release,

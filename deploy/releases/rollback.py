@@ -56,7 +56,7 @@ class Rollback:
     Attributes:
         to: the release to go back to; the one that was live before unless said.
         release: the one that is to go; what is prepared or live unless said.
-        yes_restore: the target's name, typed by whoever knows what a restore loses.
+        yes_restore: the name of the release that goes, typed by whoever knows what a restore loses.
         stage: `database` reverses or restores, `record` ends maintenance and writes what was done to the
             ledger; between them a rollout moves the traffic. `all` does that too, with DEPLOY['SWITCH'].
     """

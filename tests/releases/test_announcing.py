@@ -49,7 +49,7 @@ def test_maintenance_and_its_notice_go_on_and_off_together(session: Session) -> 
     assert on is not None
     assert (on.text, on.expected_end) == (notice.text, notice.expected_end)
     announcing.list_in_force(session, shown := Report("announce"))
-    assert shown.steps[0].facts["maintenance"]["text"] == "Upgrade"
+    assert shown.steps[0].facts["text"] == "Upgrade"
     announcing.resolve(session, Report("announce"), dry_run=False)
     assert state.current(session.conf, session.bucket) is None
     assert notices.in_force(session.ledger) == []
@@ -57,7 +57,7 @@ def test_maintenance_and_its_notice_go_on_and_off_together(session: Session) -> 
 
 def test_a_dry_run_says_it_and_writes_nothing(session: Session) -> None:
     report = _announce(session, dry_run=True)
-    assert report.steps[-1].facts["would_announce"]["text"] == "Upgrade"
+    assert report.steps[-1].facts["text"] == "Upgrade"
     assert list(session.bucket.list()) == []
     _announce(session)
     before = [(info.name, info.generation) for info in session.bucket.list()]

@@ -165,7 +165,7 @@ def test_a_release_that_cannot_be_undone_goes_back_by_restore(postgresql: Projec
     postgresql.report("postdeploy", release="r2")
     refused = postgresql.report("rollback", release="r2", expect=2)
     assert refused["steps"][-1]["findings"][-1]["id"] == "deploy.L042"
-    postgresql.report("rollback", "--yes-restore", "r1", release="r2")
+    postgresql.report("rollback", "--yes-restore", "r2", release="r2")
     assert postgresql.query("SELECT name FROM shop_product") == [("kept",)]
     assert postgresql.status("r1") == "live"
 

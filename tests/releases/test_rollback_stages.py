@@ -102,9 +102,10 @@ def test_restoring_by_stages_loses_nothing_unsaid_and_lets_people_in_at_the_end(
 
     plan = _plan(project)
     assert (plan["way"], plan["target"]) == ("restore", "r1")
-    assert (plan["rows_written_since"]["rows"], plan["rows_written_since"]["how"]) == (2, "counted")
-    [table] = plan["rows_written_since"]["tables"]
+    [table] = plan["rows_written_since"]
     assert (table["table"], table["then"], table["now"]) == ("public.shop_product", 1, 3)
+    assert (table["added"], table["how"]) == (2, "counted")
+    assert plan["loss"] == "at least 2 rows (counted) in 1 table; most in: public.shop_product 2."
     assert plan["infrastructure"] is None
 
     # The backup is gone: there is no way, it says why, and nothing happens.
@@ -117,11 +118,11 @@ def test_restoring_by_stages_loses_nothing_unsaid_and_lets_people_in_at_the_end(
     away.rename(manifest)
 
     assert _ids(_rollback(project, "--stage", "record", expect=1))[-1] == "deploy.L071"
-    refused = _rollback(project, "--stage", "database", "--yes-restore", "r2", expect=2)
+    refused = _rollback(project, "--stage", "database", "--yes-restore", "r1", expect=2)
     assert _ids(refused)[-1] == "deploy.L042"
     assert _maintenance(project) is None
 
-    confirmed = ("--stage", "database", "--yes-restore", "r1")
+    confirmed = ("--stage", "database", "--yes-restore", "r2")
     _killed_in(project, "restore", *confirmed)
     on = _maintenance(project)
     assert on is not None
@@ -262,8 +263,8 @@ def test_the_loss_is_told_in_one_sentence() -> None:
     ]
     told = restoring.in_words({"rows": 12, "how": "unknown", "tables": tables})
     assert told == (
-        "at least 12 rows (unknown) in 1 tables: shop_order 12; 1 tables hold other rows or columns; "
-        "1 tables had more rows then; nothing is known of 1 tables that were never analyzed."
+        "at least 12 rows (unknown) in 1 table; most in: shop_order 12; other rows or columns in 1 table; "
+        "more rows then in 1 table; nothing known of 1 table never analyzed."
     )
     assert restoring.in_words({"rows": 0, "how": "counted", "tables": []}) == (
         "at least 0 rows (counted) in 0 tables."

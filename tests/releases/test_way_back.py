@@ -59,7 +59,7 @@ def test_a_postdeploy_that_ended_half_way_keeps_the_first_backup_as_the_way_back
     _run(project, "DROP TABLE trip")
     project.report("postdeploy", release="r2")
 
-    plan = step_of(project.report("rollback", "--yes-restore", "r1", release="r2"), "plan")["facts"]
+    plan = step_of(project.report("rollback", "--yes-restore", "r2", release="r2"), "plan")["facts"]
     assert plan["way"] == "restore"
     assert project.query("SELECT name, note FROM shop_product") == [("kept", "precious")]
 
@@ -127,7 +127,7 @@ def test_a_rollback_killed_after_its_database_work_is_done_once_when_run_again(
     switch = [sys.executable, "-c", kill]
     settings.write_text(f"{settings.read_text()}\nDEPLOY = {{'LOCK_TTL_SECONDS': 1, 'SWITCH': {switch!r}}}\n")
     name = project.database.rpartition("=")[2]
-    command = ("rollback", "--release", "r2", "--yes-restore", "r1")
+    command = ("rollback", "--release", "r2", "--yes-restore", "r2")
     run = project.start(*command, release="r2")
     run.communicate(timeout=60)
     assert run.returncode == -signal.SIGKILL
@@ -172,6 +172,6 @@ def test_what_a_later_release_contracted_for_an_earlier_one_bars_its_way_back(pr
     project.report("predeploy", release="r3")
     project.report("postdeploy", release="r3")
     assert step_of(project.report("rollback", release="r3"), "plan")["facts"]["way"] == "switch"
-    plan = step_of(project.report("rollback", "--yes-restore", "r1", release="r3"), "plan")["facts"]
+    plan = step_of(project.report("rollback", "--yes-restore", "r2", release="r3"), "plan")["facts"]
     assert plan["way"] == "restore"
     assert project.query("SELECT name, note FROM shop_product") == [("kept", "precious")]

@@ -38,8 +38,8 @@ class Command(DeployCommand):
             "--yes-restore",
             default="",
             metavar="RELEASE",
-            help="Confirm with the name of the release to go back to that a backup may replace the database, "
-            "and what was written since is lost.",
+            help="Confirm with the name of the release that goes that a backup may replace the database, and "
+            "what was written since is lost.",
         )
         parser.add_argument(
             "--stage",
