@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 from deploy import secret_references
 from deploy.databases import embedded
-from optifit.environment import SECRETS, Environment
+from optifit import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".deploy"
 
-# Secrets by reference first: sm://PROJECT/NAME#VERSION of any variable, file:///PATH of SECRETS.
-env = Environment(os.environ, secret_references.resolve(os.environ, files=SECRETS))
+# Secrets by reference first: sm://PROJECT/NAME#VERSION of any variable, file:///PATH of the secret ones.
+# Their names must not become a setting: the words of one called SECRETS would be masked in every output.
+env = environment.Environment(os.environ, secret_references.resolve(os.environ, files=environment.SECRETS))
 
 # --- who we are ---------------------------------------------------------------------------------------
 DEBUG = env.flag("DJANGO_DEBUG")
