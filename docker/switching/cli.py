@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         "--yes-restore",
         default="",
         metavar="RELEASE",
-        help="restore RELEASE; what was written since may be lost",
+        help="RELEASE goes, and what was written since is lost",
     )
     back.add_argument("--dry-run", action="store_true", help="say which way it would go, and do nothing")
 

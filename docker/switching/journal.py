@@ -61,7 +61,7 @@ class Operation:
         going: the release that was live before, "" when none was.
         ledger: whether the ledger of releases hears of it (not of a frontend, nor of the same release again).
         way: how the database goes back: abandon, switch, reverse, restore; "" when it need not.
-        confirmed: the release whose database a person agreed to restore.
+        confirmed: the release that goes, as a person named it to agree to a restore.
         failed_step, reason: why it goes back.
     """
 

@@ -212,7 +212,7 @@ IMPOSSIBLE = ProblemType("rollout.R035", "There is no way back: {reason}.", "doc
 NOT_CONFIRMED = ProblemType(
     "rollout.R036",
     "Going back from {release} to {target} restores backup {backup} over the live database: {lost}.",
-    "docker/rollout.py rollback {target} --yes-restore {target}",
+    "docker/rollout.py rollback {target} --yes-restore {release}",
     EXIT_USAGE,
 )
 NOT_RECORDED = ProblemType(

@@ -33,7 +33,7 @@ _DATABASE_WAYS = ("reverse", "restore")
 
 @dataclass(frozen=True)
 class BackRequest:
-    """What was asked for. `release` "" for the one before; `yes_restore` names the release to restore."""
+    """What was asked for. `release` "" for the one before; `yes_restore` names the release that goes."""
 
     release: str = ""
     frontend: bool = False
@@ -77,7 +77,7 @@ def plan(world: World, request: BackRequest) -> Way:
         world.jobs.require(result, "rollback --dry-run", seconds)
         way, target, going = (str(facts.get(name) or "") for name in ("way", "target", "release"))
         step.facts.update(way=way, going=going, target=target)
-        for name in ("backup", "rows_written_since", "infrastructure", "migrations"):
+        for name in ("backup", "loss", "infrastructure", "migrations"):
             if facts.get(name):
                 step.facts[name] = facts[name]
     moves: list[Move] = []
@@ -101,8 +101,8 @@ def run(world: World, request: BackRequest) -> str:
     began = time.monotonic()
     world.alone()
     way = plan(world, request)
-    if way.way == "restore" and request.yes_restore != way.target:
-        lost = f"rows written since would be lost: {_rows(way.facts.get('rows_written_since'))}"
+    if way.way == "restore" and request.yes_restore != way.going:
+        lost = f"what was written since would be lost, {way.facts.get('loss') or 'nobody knows how much'}"
         backup = way.facts.get("backup") or "(unknown)"
         raise NOT_CONFIRMED(release=way.going, target=way.target, backup=backup, lost=lost)
     operation = Operation(
@@ -254,14 +254,9 @@ def _releases(world: World) -> list[str]:
     return found
 
 
-def _rows(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in list(value.items())[:20]) or "none"
-    return str(value) if value not in (None, "") else "not known"
-
-
 def _say_infrastructure(world: World, way: Way) -> None:
-    generation = way.facts.get("infrastructure")
-    if generation:
-        world.reporter.line(f"  Infrastructure of release {way.target}: {generation}")
+    found = (way.facts.get("infrastructure") or {}).get("terraform_generation") or {}
+    target, going = found.get("target"), found.get("release")
+    if target and target != going:
+        world.reporter.line(f"  Terraform state of release {way.target}: generation {target} (now {going}).")
         world.reporter.line("  It goes back by the infrastructure workflow, not by this command.")

@@ -47,20 +47,20 @@ def test_reverses_the_database_before_traffic_moves(two: Machine) -> None:
 
 
 def test_a_restore_asks_for_the_releases_name(two: Machine) -> None:
-    plan(two, "restore", backup="20261125T010203", rows_written_since={"optifit_image": 12})
+    plan(two, "restore", backup="20261125T010203", loss="at least 12 rows (counted) in 1 table")
     code, output = two.run("rollback")
     assert code == 2
     assert "rollout.R036" in output
-    assert "optifit_image 12" in output
-    assert "rollback A --yes-restore A" in output
+    assert "at least 12 rows (counted)" in output
+    assert "rollback A --yes-restore B" in output
     assert two.public() == "B"
-    code, output = two.run("rollback", "--yes-restore", "B")
+    code, output = two.run("rollback", "--yes-restore", "Z")
     assert code == 2
-    code, output = two.run("rollback", "--yes-restore", "A")
+    code, output = two.run("rollback", "--yes-restore", "B")
     assert code == 0, output
     assert two.ledger() == ["back-database B", "back-record B"]
     database = next(job for job in two.jobs() if "--stage database" in job)
-    assert "--yes-restore A" in database
+    assert "--yes-restore B" in database
     assert two.public() == "A"
 
 
@@ -107,20 +107,20 @@ def test_a_target_that_does_not_start_leaves_what_is_live(two: Machine) -> None:
 
 
 def test_a_dry_run_says_the_way(two: Machine) -> None:
-    plan(two, "reverse", infrastructure="gs://state#17")
+    plan(two, "reverse", infrastructure={"terraform_generation": {"target": 17, "release": 18}})
     code, output = two.run("rollback", "--dry-run", "--format", "json")
     document = json.loads(output)
     assert code == 0
     assert document["plan"][0] == "reverse from B to A"
-    assert document["way"]["infrastructure"] == "gs://state#17"
+    assert document["way"]["infrastructure"]["terraform_generation"]["target"] == 17
     assert two.ledger() == []
     assert two.public() == "B"
 
 
 def test_says_which_infrastructure_belonged_to_the_release(two: Machine) -> None:
-    plan(two, "switch", infrastructure="generation 1732 of gs://state/production.tfstate")
+    plan(two, "switch", infrastructure={"terraform_generation": {"target": 1732, "release": 1740}})
     output = two.run("rollback")[1]
-    assert "Infrastructure of release A: generation 1732 of gs://state/production.tfstate" in output
+    assert "Terraform state of release A: generation 1732 (now 1740)." in output
 
 
 def test_the_frontend_goes_back_with_the_backend(served: Machine) -> None:
