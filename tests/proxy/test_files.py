@@ -41,3 +41,11 @@ def test_every_way_of_tls_is_a_valid_configuration(mode, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "not formatted" not in done.stderr
+
+
+def test_a_way_of_tls_that_does_not_exist_is_no_configuration():
+    done = caddy(
+        "adapt", "--config", FILES / "Caddyfile", "--adapter", "caddyfile", TLS_MODE="acne", PUBLIC_HOST=HOST
+    )
+    assert done.returncode != 0
+    assert "tls/acne.caddy" in done.stderr

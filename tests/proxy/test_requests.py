@@ -237,14 +237,6 @@ def test_a_stop_lets_requests_in_flight_finish(caddy, blue):
     assert process.wait(60) == 0
 
 
-def test_a_setting_that_does_not_exist_stops_the_start_and_is_named(tmp_path, settings_of_caddy):
-    with (
-        pytest.raises(AssertionError, match=r"tls/acne\.caddy"),
-        running(tmp_path, **{**settings_of_caddy, "TLS_MODE": "acne"}),
-    ):
-        pass
-
-
 def test_one_connection_carries_many_requests(caddy):
     connection = caddy.connection()
     for _ in range(3):
