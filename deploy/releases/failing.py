@@ -67,6 +67,10 @@ def record_failure(session: Session, report: Report, release: str, *, step: str,
             if (last.get("step"), last.get("reason")) == (step, told):
                 done.skip("it is recorded already")
                 return
+            # Predeploy records its own refusal with its findings; a rollout only knows that it said no.
+            if "reason" not in last and known.seqs[FAILED] == max(known.seqs.values()):
+                done.skip(f"predeploy has recorded why, at {last.get('step')}")
+                return
         finding = ROLLOUT_FAILED(release=release, step=step, reason=told)
         data = {"step": step, "reason": told, "findings": [finding.as_dict()]}
         session.ledger.append(FAILED, release, data, guard=guard)

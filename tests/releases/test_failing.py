@@ -61,6 +61,20 @@ def test_a_second_failure_of_another_kind_is_recorded(session: Session) -> None:
     assert _failures(session) == 2
 
 
+def test_what_predeploy_recorded_of_its_refusal_is_not_covered_by_less(session: Session) -> None:
+    session.ledger.append(STARTED, "r2", {})
+    session.ledger.append(FAILED, "r2", {"step": "gate", "findings": [{"id": "deploy.M001"}]})
+    report = _fail(session, "r2", step="proving", reason="predeploy said no (exit code 1).")
+    assert report.steps[-1].skipped
+    assert _failures(session) == 1
+    inspect.list_releases(session, step := Step("list"), limit=1)
+    assert step.facts["releases"][0]["why"] == "gate: deploy.M001"
+    session.ledger.append(STARTED, "r2", {})  # another attempt, which gets further
+    session.ledger.append(PREPARED, "r2", {})
+    _fail(session, "r2")
+    assert _failures(session) == 2
+
+
 @pytest.mark.parametrize("status", ["live", "superseded", "rolled-back"])
 def test_what_was_live_keeps_its_status(session: Session, status: str) -> None:
     session.ledger.append(PREPARED, "r1", {})
