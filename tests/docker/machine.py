@@ -11,8 +11,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -155,22 +157,27 @@ class Machine:
         """The release that answers the public."""
         return self.proxy.ask(path)[1]
 
+    def containers(self) -> list[dict[str, Any]]:
+        """What the stand-in knows of each container; a one-shot one may end while they are read."""
+        found = []
+        for path in (self.stand_in / "containers").glob("*.json"):
+            with suppress(FileNotFoundError):
+                found.append(json.loads(path.read_text()))
+        return found
+
     def power_cut(self) -> None:
         """End every container at once, as they were."""
-        for path in (self.stand_in / "containers").glob("*.json"):
-            one = json.loads(path.read_text())
+        for one in self.containers():
             if one["service"] in SERVICES and one["pid"]:
-                os.kill(one["pid"], 9)
+                with suppress(ProcessLookupError):
+                    os.kill(one["pid"], 9)
 
     def close(self) -> None:
         self.proxy.close()
-        for path in (self.stand_in / "containers").glob("*.json"):
-            one = json.loads(path.read_text())
+        for one in self.containers():
             if one["pid"] and one["pid"] != os.getpid() and one["service"] in SERVICES:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(one["pid"], 9)
-                except ProcessLookupError:
-                    continue
 
 
 def wait_for(condition, seconds: float = 60) -> None:
