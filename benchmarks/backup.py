@@ -33,8 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # The path comes first.
-from benchmarks.contestants import Contestant, print_table, ratios, take_turns  # noqa: E402
-from deploy.databases import embedded  # noqa: E402
+from benchmarks.contestants import Contestant, print_table, ratios, take_turns  # noqa: E402 – the path comes first
+from deploy.databases import embedded  # noqa: E402 – the path comes first
 
 PEER = "django-dbbackup==5.4.0"
 GROWING = ("pg_dump -Fc -Z0", "backupdb --jobs 1", "backupdb to GCS")

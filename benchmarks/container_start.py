@@ -26,7 +26,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from deploy.databases import embedded  # noqa: E402
+from deploy.databases import embedded  # noqa: E402 – the path comes first
 
 LIMIT = 1.3
 ROUNDS = 15

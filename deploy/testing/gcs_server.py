@@ -22,15 +22,14 @@ Everything is in memory.
 
 from __future__ import annotations
 
-import threading
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .gcs_faults import Fault, Faults, Request
-from .gcs_http import Handler, Listener
+from .gcs_api import Answer, answer
+from .gcs_faults import Fault, Request
 from .gcs_listing import MAX_RESULTS
 from .gcs_objects import ObjectStore
 from .gcs_uploads import ResumableUpload
+from .service import Service
 
 if TYPE_CHECKING:
     from google.cloud import storage
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "GCSServer", "Request"]
 
 
-class GCSServer:
+class GCSServer(Service):
     """The server, on a free port of 127.0.0.1 for the length of the `with` block.
 
     Args:
@@ -52,22 +51,12 @@ class GCSServer:
     """
 
     def __init__(self, *buckets: str, page_size: int = MAX_RESULTS) -> None:
+        super().__init__()
         self.page_size = page_size
         self.store = ObjectStore()
         for bucket in buckets:
             self.store.create_bucket(bucket)
-        self.faults = Faults()
-        self.requests: list[Request] = []
         self.uploads: dict[str, ResumableUpload] = {}
-        self._http = Listener(("127.0.0.1", 0), Handler, bind_and_activate=False)
-        self._http.gcs = self
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -83,16 +72,6 @@ class GCSServer:
             project=None, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.url}
         )
 
-    def __enter__(self) -> GCSServer:
-        self._http.server_bind()
-        self._http.server_activate()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.close_connections()
-        self._http.server_close()
-        self._thread.join()
+    def answer(self, request: Request) -> Answer:
+        """As Google's JSON API answers."""
+        return answer(self, request)

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import base64
 import re
-import threading
-from types import TracebackType
 from urllib.parse import unquote
 
 import google_crc32c
 
 from .gcs_api import Answer, json_answer
-from .gcs_faults import Faults, Request
-from .gcs_http import Handler, Listener
+from .gcs_faults import Request
+from .service import Service
 
 __all__ = ["SecretManagerServer"]
 
@@ -29,7 +27,7 @@ _ACCESS = re.compile(r"/v1/projects/([^/]+)/secrets/([^/]+)/versions/([^/:]+):ac
 _NUMBER = 123456789012  # a resource's name in an answer has the project's number
 
 
-class SecretManagerServer:
+class SecretManagerServer(Service):
     """The server, on a free port of 127.0.0.1 for the length of the `with` block.
 
     Attributes:
@@ -38,21 +36,11 @@ class SecretManagerServer:
     """
 
     def __init__(self) -> None:
-        self.faults = Faults()
-        self.requests: list[Request] = []
+        super().__init__()
         self._versions: dict[tuple[str, str], list[bytes]] = {}
         self._states: dict[tuple[str, str, int], str] = {}
         self._aliases: dict[tuple[str, str, str], int] = {}
         self._forbidden: set[tuple[str, str]] = set()
-        self._http = Listener(("127.0.0.1", 0), _Handler, bind_and_activate=False)
-        self._http.gcs = self
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def add(self, project: str, name: str, value: bytes) -> int:
         """One more version of this secret; returns its number."""
@@ -108,28 +96,6 @@ class SecretManagerServer:
             return len(self._versions.get((project, name), []))
         return int(asked) if asked.isdigit() else self._aliases.get((project, name, asked), 0)
 
-    def __enter__(self) -> SecretManagerServer:
-        self._http.server_bind()
-        self._http.server_activate()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.close_connections()
-        self._http.server_close()
-        self._thread.join()
-
 
 def _refusal(status: int, word: str, message: str) -> Answer:
     return json_answer({"error": {"code": status, "message": message, "status": word}}, status)
-
-
-class _Handler(Handler):
-    """The same HTTP, another service."""
-
-    def answer(self, request: Request) -> Answer:
-        manager: SecretManagerServer = self.server.gcs
-        return manager.answer(request)

@@ -19,20 +19,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from .gcs_api import Answer, json_answer
-from .gcs_faults import Faults, Request
-from .gcs_http import Handler, Listener
+from .gcs_faults import Request
 from .gcs_objects import ApiError
+from .service import Service
 from .sqladmin_discovery import Discovery
 from .sqladmin_instances import Instances
 
 __all__ = ["SQLAdminServer"]
 
 
-class SQLAdminServer:
+class SQLAdminServer(Service):
     """The server, on a free port of 127.0.0.1 for the length of the `with` block.
 
     Args:
@@ -54,23 +53,13 @@ class SQLAdminServer:
         requests_per_operation: int = 2,
         on_clone: Callable[[str, str, str | None], list[str]] | None = None,
     ) -> None:
+        super().__init__()
         self.instances = Instances(requests_per_operation, on_clone)
-        self.faults = Faults()
-        self.requests: list[Request] = []
         self.calls: list[str] = []
         self.broken: list[str] = []
         self._discovery = Discovery()
         self._forbidden: dict[str, str] = {}
         self._guard = threading.Lock()
-        self._http = Listener(("127.0.0.1", 0), _Handler, bind_and_activate=False)
-        self._http.gcs = self
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def add_instance(self, project: str, name: str, **changes: Any) -> dict[str, Any]:
         """An instance that runs; `changes` replace parts of its resource. Returns the resource."""
@@ -103,25 +92,3 @@ class SQLAdminServer:
     def _authorize(self, method: str) -> None:
         if reason := self._forbidden.get(method):
             raise ApiError(403, "The client is not authorized to make this request.", reason)
-
-    def __enter__(self) -> SQLAdminServer:
-        self._http.server_bind()
-        self._http.server_activate()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.close_connections()
-        self._http.server_close()
-        self._thread.join()
-
-
-class _Handler(Handler):
-    """The same HTTP, another service."""
-
-    def answer(self, request: Request) -> Answer:
-        admin: SQLAdminServer = self.server.gcs
-        return admin.answer(request)

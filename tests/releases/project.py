@@ -15,6 +15,7 @@ import psycopg
 from django.db import connection
 from psycopg import sql
 
+NOTE = "    note = models.TextField(null=True)\n"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 MODELS = """
@@ -154,3 +155,16 @@ def drop_database(project: Project) -> None:
         server, _, name = project.database.partition(" dbname=")
         with psycopg.connect(f"{server} dbname=postgres", autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def live_with_a_note(made: Project) -> None:
+    """Release r1 is live, with a nullable column `note` and a row that has one."""
+    made.migration(
+        "0002_note",
+        before="0001_initial",
+        operations='migrations.AddField("product", "note", models.TextField(null=True))',
+        fields=NOTE,
+    )
+    made.report("predeploy", release="r1")
+    made.report("postdeploy", release="r1")
+    made.query("INSERT INTO shop_product (name, note) VALUES ('kept', 'precious') RETURNING id")

@@ -26,9 +26,8 @@ from deploy.releases.way_back import RollbackPlan
 from deploy.reporting.findings import Refusal
 from deploy.reporting.report import Report
 
-from .project import Project, drop_database, make_project, step_of
+from .project import Project, drop_database, live_with_a_note, make_project, step_of
 
-NOTE = "    note = models.TextField(null=True)\n"
 NULLABLE = "SELECT is_nullable FROM information_schema.columns WHERE column_name = 'note'"
 
 
@@ -42,15 +41,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     settings = made.path / "mysite" / "settings.py"
     middleware = "MIDDLEWARE += ['deploy.maintenance.middleware.MaintenanceMiddleware']\n"
     settings.write_text(settings.read_text() + middleware)
-    made.migration(
-        "0002_note",
-        before="0001_initial",
-        operations='migrations.AddField("product", "note", models.TextField(null=True))',
-        fields=NOTE,
-    )
-    made.report("predeploy", release="r1")
-    made.report("postdeploy", release="r1")
-    made.query("INSERT INTO shop_product (name, note) VALUES ('kept', 'precious') RETURNING id")
+    live_with_a_note(made)
     yield made
     drop_database(made)
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from .project import Project, drop_database, make_project, step_of
+from .project import NOTE, Project, drop_database, live_with_a_note, make_project, step_of
 
-NOTE = "    note = models.TextField(null=True)\n"
 STOCK = "    stock = models.IntegerField(null=True)\n"
 NULLABLE = "SELECT is_nullable FROM information_schema.columns WHERE column_name = 'note'"
 
@@ -21,15 +20,7 @@ NULLABLE = "SELECT is_nullable FROM information_schema.columns WHERE column_name
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     made = make_project(tmp_path / "site", engine="postgresql")
-    made.migration(
-        "0002_note",
-        before="0001_initial",
-        operations='migrations.AddField("product", "note", models.TextField(null=True))',
-        fields=NOTE,
-    )
-    made.report("predeploy", release="r1")
-    made.report("postdeploy", release="r1")
-    made.query("INSERT INTO shop_product (name, note) VALUES ('kept', 'precious') RETURNING id")
+    live_with_a_note(made)
     yield made
     drop_database(made)
 

@@ -1,22 +1,63 @@
-"""The HTTP side of the GCS server: receives requests, sends answers, and fails as it is told to."""
+"""The HTTP side of the servers for tests: receives requests, sends answers, and fails as it is told to."""
 
 from __future__ import annotations
 
 import socket
 import struct
 import sys
+import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from .gcs_api import Answer, answer, json_answer
-from .gcs_faults import Request
+from .gcs_api import Answer, json_answer
+from .gcs_faults import Faults, Request
 from .gcs_objects import ApiError
 
-if TYPE_CHECKING:
-    from .gcs_server import GCSServer
+
+class Service(ABC):
+    """A service on a free port of 127.0.0.1 for the length of the `with` block.
+
+    Attributes:
+        faults: what will go wrong.
+        requests: every request that arrived, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.requests: list[Request] = []
+        self._http = Listener(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self._http.service = self
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    @abstractmethod
+    def answer(self, request: Request) -> Answer:
+        """What the service has to say. Called by several threads at once."""
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`, once the block has begun."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._http.server_bind()
+        self._http.server_activate()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.shutdown()
+        self._http.close_connections()
+        self._http.server_close()
+        self._thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,13 +65,13 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Any  # the listener, which carries the GCSServer
+    server: Any  # the listener, which carries the service
 
     def do_GET(self) -> None:
         request = self._receive()
-        gcs: GCSServer = self.server.gcs
-        gcs.requests.append(request)
-        fault = gcs.faults.take(request)
+        service: Service = self.server.service
+        service.requests.append(request)
+        fault = service.faults.take(request)
         if fault.latency_seconds:
             time.sleep(fault.latency_seconds)
         if fault.reset:
@@ -39,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             error = ApiError(fault.status, "Injected fault.", "backendError")
             reply = json_answer(error.as_dict(), fault.status)
         else:
-            reply = self.answer(request)
+            reply = service.answer(request)
         if fault.lose_response:
             return self._reset()
         body = reply.body
@@ -61,12 +102,8 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 – http.server's names
 
-    def answer(self, request: Request) -> Answer:
-        """What the service has to say; another service of the same protocol says something else."""
-        return answer(self.server.gcs, request)
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 – the base class's name
-        """Nothing is printed; `GCSServer.requests` is the log."""
+        """Nothing is printed; `Service.requests` is the log."""
 
     def _receive(self) -> Request:
         url = urlsplit(self.path)
@@ -98,7 +135,7 @@ def linger_not(connection: socket.socket) -> None:
 class Listener(ThreadingHTTPServer):
     """Knows its open connections: clients keep them alive, and the server's end must not wait for them."""
 
-    gcs: Any  # the GCSServer, or another service with its `requests` and `faults`
+    service: Service
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
